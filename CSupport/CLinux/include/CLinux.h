@@ -1,0 +1,57 @@
+// What Linux has and the toolchain's Glibc module does not show: headers it leaves out, GNU-gated functions,
+// and calls whose C prototypes are variadic. GNU feature macros stay in shim.c: defined here they would change
+// glibc's struct field names relative to the Glibc module.
+#ifndef SWIFT_TCMU_CLINUX_H
+#define SWIFT_TCMU_CLINUX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+// --- threads ---
+
+/// Names the calling thread; cut to 15 bytes, failure ignored: a name is only for people.
+void clinux_set_thread_name(const char *name);
+/// Pins the calling thread to one CPU; returns 0 or an errno.
+int clinux_set_thread_cpu(int cpu);
+/// Blocks every signal on the calling thread, so that only the control plane's threads take them.
+void clinux_block_all_signals(void);
+
+// --- files ---
+
+int clinux_memfd_create(const char *name);
+/// O_DIRECT of this architecture, which Glibc's module does not export.
+int clinux_o_direct(void);
+/// fallocate(2): 0 or -errno. Modes below.
+int clinux_fallocate(int fd, int mode, int64_t offset, int64_t length);
+int clinux_falloc_punch_hole(void);  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+int clinux_falloc_zero_range(void);  // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+/// Size of a block device in bytes, or -errno.
+int64_t clinux_block_device_size(int fd);
+/// Logical sector size of a block device in bytes, or -errno.
+int clinux_block_device_sector(int fd);
+/// Whole-file POSIX write lock without waiting: 0, -EAGAIN with *holder set to the owner's pid, or -errno.
+int clinux_lock_file(int fd, int *holder);
+/// makedev(3)'s inverse for st_rdev.
+unsigned clinux_major(uint64_t device);
+unsigned clinux_minor(uint64_t device);
+
+// --- clocks ---
+
+/// CLOCK_MONOTONIC_COARSE in milliseconds: one vDSO read, no system call, 1 to 4 ms steps.
+int64_t clinux_coarse_milliseconds(void);
+/// CLOCK_MONOTONIC in nanoseconds.
+int64_t clinux_monotonic_nanoseconds(void);
+
+// --- process ---
+
+/// PR_SET_IO_FLUSHER: memory reclaim must not wait for the disks that this process serves. 0 or -errno.
+int clinux_set_io_flusher(void);
+/// SO_RCVBUFFORCE with SO_RCVBUF as the fallback; returns the size in force or -errno.
+int clinux_set_receive_buffer(int socket, int bytes);
+
+#endif

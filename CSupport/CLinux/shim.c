@@ -1,0 +1,103 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+void clinux_set_thread_name(const char *name) {
+    char cut[16] = {0};
+    strncpy(cut, name, sizeof cut - 1);
+    (void)pthread_setname_np(pthread_self(), cut);
+}
+
+int clinux_set_thread_cpu(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
+    CPU_SET(cpu, &set);
+    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+void clinux_block_all_signals(void) {
+    sigset_t all;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
+int clinux_memfd_create(const char *name) {
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int clinux_o_direct(void) { return O_DIRECT; }
+
+int clinux_fallocate(int fd, int mode, int64_t offset, int64_t length) {
+    int rc;
+    do rc = fallocate(fd, mode, offset, length);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
+}
+
+int clinux_falloc_punch_hole(void) { return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; }
+int clinux_falloc_zero_range(void) { return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE; }
+
+int64_t clinux_block_device_size(int fd) {
+    uint64_t bytes = 0;
+    return ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? -errno : (int64_t)bytes;
+}
+
+int clinux_block_device_sector(int fd) {
+    int bytes = 0;
+    return ioctl(fd, BLKSSZGET, &bytes) < 0 ? -errno : bytes;
+}
+
+int clinux_lock_file(int fd, int *holder) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_SETLK, &lock) == 0) return 0;
+    int error = errno;
+    if (error != EACCES && error != EAGAIN) return -error;
+    struct flock probe = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (holder) *holder = fcntl(fd, F_GETLK, &probe) == 0 && probe.l_type != F_UNLCK ? probe.l_pid : 0;
+    return -EAGAIN;
+}
+
+unsigned clinux_major(uint64_t device) { return major(device); }
+unsigned clinux_minor(uint64_t device) { return minor(device); }
+
+static int64_t read_clock(clockid_t clock, int64_t per_second, int64_t nanoseconds_per_unit) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * per_second + now.tv_nsec / nanoseconds_per_unit;
+}
+
+int64_t clinux_coarse_milliseconds(void) { return read_clock(CLOCK_MONOTONIC_COARSE, 1000, 1000000); }
+int64_t clinux_monotonic_nanoseconds(void) { return read_clock(CLOCK_MONOTONIC, 1000000000, 1); }
+
+int clinux_set_io_flusher(void) { return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 ? -errno : 0; }
+
+int clinux_set_receive_buffer(int socket, int bytes) {
+    if (setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0 &&
+        setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) < 0)
+        return -errno;
+    int inForce = 0;
+    socklen_t size = sizeof inForce;
+    if (getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &inForce, &size) < 0) return -errno;
+    return inForce;
+}

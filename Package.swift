@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One row per module, bottom-up; who may import whom is held by Tests/StructureTests.
+
+/// Flags every Swift target of this package is built with.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// The data path is generic over the backend and split over modules; only with cross-module optimisation
+/// is it specialised where Daemon joins the two (docs/adr/0003).
+let dataPath: [SwiftSetting] =
+    strict + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func module(
+    _ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict
+) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let c: [Target] = [
+    .target(name: "CTCMU", path: "CSupport/CTCMU"),
+    .target(name: "CLinux", path: "CSupport/CLinux"),
+    .target(name: "CAllocationProbe", path: "CSupport/CAllocationProbe"),
+    .systemLibrary(name: "CRBD", path: "CSupport/CRBD", providers: [.apt(["librbd-dev"])]),
+    .systemLibrary(name: "CURing", path: "CSupport/CURing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+        name: "CNetlink", path: "CSupport/CNetlink", pkgConfig: "libnl-genl-3.0",
+        providers: [.apt(["libnl-genl-3-dev"])]),
+    .systemLibrary(
+        name: "CKmod", path: "CSupport/CKmod", pkgConfig: "libkmod", providers: [.apt(["libkmod-dev"])]),
+]
+
+let dataPlane: [Target] = [
+    module("SCSI", [], settings: dataPath),
+    module("TCMURing", ["CTCMU", "CLinux", system], settings: dataPath),
+    module("Reactor", ["CLinux", system], settings: dataPath),
+    module("BlockBackend", ["Reactor", system], settings: dataPath),
+    module("MemoryBackend", ["BlockBackend", "Reactor"], settings: dataPath),
+    module("FileBackend", ["BlockBackend", "Reactor", "CLinux", "CURing", system], settings: dataPath),
+    module("RBDBackend", ["BlockBackend", "Reactor", "CRBD", system], settings: dataPath),
+    module("ALUA", ["SCSI"], settings: dataPath),
+    module(
+        "LogicalUnit", ["SCSI", "ALUA", "TCMURing", "Reactor", "BlockBackend", system], settings: dataPath),
+]
+
+let controlPlane: [Target] = [
+    module("Configuration", [system]),
+    module("ConfigFS", [system]),
+    module("TCMUNetlink", ["CNetlink", "CLinux", system]),
+    module("KernelModule", ["CKmod", system]),
+    module(
+        "Daemon",
+        [
+            "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
+            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "CLinux", system, logging,
+            lifecycle, signals,
+        ], settings: dataPath),
+]
+
+let programs: [Target] = [
+    .executableTarget(
+        name: "tcmud", dependencies: ["Daemon", arguments, logging], swiftSettings: strict),
+    .executableTarget(
+        name: "ring-bench",
+        dependencies: [
+            "TCMUTestKit", "LogicalUnit", "MemoryBackend", "FileBackend", "CAllocationProbe", arguments,
+        ],
+        path: "Benchmarks/RingBench", swiftSettings: dataPath),
+]
+
+let testing: [Target] = [
+    module(
+        "TCMUTestKit",
+        [
+            "CTCMU", "CLinux", "SCSI", "TCMURing", "Reactor", "BlockBackend", "LogicalUnit", "TCMUNetlink",
+            "CNetlink", system,
+        ], settings: dataPath),
+    tests("SCSITests", ["SCSI", "TCMUTestKit"]),
+    tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU"]),
+    tests("ReactorTests", ["Reactor", "TCMUTestKit"]),
+    tests("FileBackendTests", ["FileBackend", "BlockBackend", "TCMUTestKit"]),
+    tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit"]),
+    tests("LogicalUnitTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit"]),
+    tests("AllocationTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe"]),
+    tests("ConfigurationTests", ["Configuration"]),
+    tests("ConfigFSTests", ["ConfigFS"]),
+    tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit"]),
+    tests("KernelModuleTests", ["KernelModule"]),
+    tests("DaemonTests", ["Daemon", "TCMUTestKit"]),
+    tests("StructureTests", []),
+]
+
+let package = Package(
+    name: "swift-tcmu",
+    products: [.executable(name: "tcmud", targets: ["tcmud"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: c + dataPlane + controlPlane + programs + testing
+)

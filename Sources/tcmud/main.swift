@@ -1,0 +1,1 @@
+print("tcmud: not built yet")
