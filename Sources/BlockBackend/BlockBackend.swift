@@ -1,1 +1,72 @@
-// Placeholder until the module's first file lands.
+/// What carries out reads and writes for a logical unit: RAM, a file, an RBD image.
+///
+/// A backend knows byte offsets, buffers and errors, and nothing of SCSI. What it says in ``capabilities``
+/// decides what the unit advertises to initiators.
+///
+/// Contract:
+/// - Everything but `close()` is called on the loop thread that owns the unit, one call at a time, and must not
+///   block.
+/// - Extents lie within ``size``; the caller has checked that. Segments describe at least as many bytes as the
+///   operation moves; they point into the shared ring and stay valid until the ticket is posted.
+/// - An operation answers either at once, with `.done`, and then never touches its ticket; or with `.pending`,
+///   and then posts its ticket exactly once, from any thread, whatever happens.
+/// - A transfer is whole or an error: a backend finishes short reads and writes itself and reads zeros where
+///   there is nothing.
+/// - `submitBatch()` ends each batch of operations; a backend may hold them back until then.
+/// - Errors are negative errno values in ``IOResult``; the unit has the one table that turns them into sense.
+public protocol BlockBackend: ~Copyable {
+    /// What this backend can do; constant after open, but for a size change.
+    var capabilities: BackendCapabilities { get }
+
+    /// Size in bytes.
+    var size: UInt64 { get }
+
+    /// A descriptor that polls readable while `reap()` has work, or -1: then tickets come from other threads.
+    var completionDescriptor: CInt { get }
+
+    /// Reads `extent` into `segments`.
+    mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission
+
+    /// Writes `extent` from `segments`; with `durable` (FUA) the data is on stable storage before the answer.
+    mutating func write(
+        _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
+    ) -> Submission
+
+    /// Makes every write answered so far durable.
+    mutating func flush(ticket: IOTicket) -> Submission
+
+    /// Deallocates `extent`. Called only if `capabilities.discard` is set; afterwards the range reads zeros where
+    /// `capabilities.discard.readsZeros` says so.
+    mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission
+
+    /// Fills `extent` with copies of the pattern that the first `patternLength` bytes of `segments` hold.
+    /// Called only if `capabilities.nativeWriteSame` is true; `extent.length` is a multiple of `patternLength`.
+    mutating func writeSame(
+        _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
+    ) -> Submission
+
+    /// Atomically compares `extent` with the first `extent.length` bytes of `segments` and, if equal, writes the
+    /// next `extent.length` bytes. A difference is `IOResult.miscompare`. Called only if
+    /// `capabilities.nativeCompareAndWriteBytes` covers the length.
+    mutating func compareAndWrite(
+        _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
+    ) -> Submission
+
+    /// Hands everything submitted since the last call to whoever does it, in one go.
+    mutating func submitBatch()
+
+    /// Posts the tickets of operations that have finished. Called when `completionDescriptor` polls readable and
+    /// after `submitBatch()`.
+    mutating func reap()
+
+    /// Releases everything. No ticket is out. May block (flush, lock release, network); called off the loop.
+    mutating func close()
+}
+
+/// An operation's answer, at once or later.
+public enum Submission: Sendable {
+    /// Finished; the ticket is unused.
+    case done(IOResult)
+    /// The ticket will be posted.
+    case pending
+}

@@ -1,0 +1,69 @@
+/// What a backend can do. INQUIRY, the VPD pages and MODE SENSE advertise what stands here and nothing else.
+public struct BackendCapabilities: Sendable, Equatable {
+    /// Nothing may be written: a snapshot, a file without write permission.
+    public var readOnly = false
+
+    /// Answered writes may be lost with the host's power until `flush`: MODE SENSE WCE.
+    public var volatileCache = false
+
+    /// `write(durable: true)` is honoured without flushing everything.
+    public var forceUnitAccess = false
+
+    /// The medium has no seek time: VPD B1h rotation rate 1.
+    public var solidState = false
+
+    /// Deallocation, or nil where the backend has none.
+    public var discard: DiscardCapability?
+
+    /// `writeSame` is carried out by the backend.
+    public var nativeWriteSame = false
+
+    /// Longest extent in bytes that `compareAndWrite` takes as one atomic step; 0 where it has none and the
+    /// unit emulates it.
+    public var nativeCompareAndWriteBytes: UInt64 = 0
+
+    /// Size in bytes that transfers should be multiples of for best speed, such as an object's or a stripe's;
+    /// 0 where nothing is known.
+    public var optimalTransferBytes: UInt64 = 0
+
+    /// Largest buffer count of one vectored operation.
+    public var maximumSegments = 1024
+
+    /// Nothing but reads and writes.
+    public init() {}
+}
+
+/// How a backend deallocates.
+public struct DiscardCapability: Sendable, Equatable {
+    /// Unit in bytes in which space is really freed.
+    public var granularity: UInt64
+    /// Offset in bytes of the first granule.
+    public var alignment: UInt64
+    /// Longest single discard in bytes.
+    public var maximumBytes: UInt64
+    /// A discarded range reads zeros, also its parts outside whole granules.
+    public var readsZeros: Bool
+
+    /// All quantities in bytes.
+    public init(granularity: UInt64, alignment: UInt64 = 0, maximumBytes: UInt64, readsZeros: Bool) {
+        self.granularity = granularity
+        self.alignment = alignment
+        self.maximumBytes = maximumBytes
+        self.readsZeros = readsZeros
+    }
+}
+
+/// A range of bytes on the backend.
+public struct ByteExtent: Sendable, Equatable {
+    /// First byte.
+    public let offset: UInt64
+    /// Number of bytes.
+    public let length: UInt64
+
+    /// Bytes `offset` up to, not including, `offset + length`.
+    @inlinable
+    public init(offset: UInt64, length: UInt64) {
+        self.offset = offset
+        self.length = length
+    }
+}

@@ -1,0 +1,60 @@
+internal import CLinux
+internal import Glibc
+
+/// A thread that belongs to one owner: named, with every signal blocked, joined exactly once.
+///
+/// Loop threads and blocking librbd calls run on these instead of on Swift's cooperative pool, which has one
+/// thread per core and must never be held up. Signals stay with the control plane's threads.
+public final class OwnedThread: Sendable {
+    private let handle: pthread_t
+
+    /// Starts a thread that runs `body` once.
+    ///
+    /// - Parameters:
+    ///   - name: shown by `ps -L` and `top -H`; the kernel keeps its first 15 bytes.
+    ///   - body: the thread's whole work; the thread ends when it returns.
+    /// - Returns: nil where the system has no thread left to give (EAGAIN).
+    public init?(name: String, body: @escaping @Sendable () -> Void) {
+        let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
+        var handle = pthread_t()
+        guard pthread_create(&handle, nil, runOwnedThread, start.toOpaque()) == 0 else {
+            start.release()
+            return nil
+        }
+        self.handle = handle
+    }
+
+    /// Waits until the thread's body has returned. To be called once, from another thread.
+    public func join() {
+        pthread_join(handle, nil)
+    }
+
+    /// Lets the thread go: its resources are freed when its body returns. Instead of ``join()``.
+    public func detach() {
+        pthread_detach(handle)
+    }
+
+    /// The calling thread's identity, for ``OwnerCheck``.
+    static var current: pthread_t { pthread_self() }
+}
+
+private final class ThreadStart: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+    }
+}
+
+/// Entry point handed to pthread_create. A top-level function: a closure literal would carry an isolation
+/// check that crashes on a thread which Swift did not start.
+private func runOwnedThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let argument else { return nil }
+    let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+    clinux_block_all_signals()
+    clinux_set_thread_name(start.name)
+    start.body()
+    return nil
+}
