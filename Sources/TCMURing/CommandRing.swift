@@ -1,0 +1,269 @@
+internal import CTCMU
+public import Glibc
+
+/// One TCMU command ring, from the side that serves it.
+///
+/// Entries are taken in order with ``next()`` and completed in any order with ``complete(_:sense:)``. The kernel
+/// walks the entries from its own cursor to our tail and believes only the command id that stands in each; so the
+/// first command to finish is written over the oldest open entry, whoever's that was (K:tcmu_handle_completions):
+///
+///     ring      | A | pad | B | C |          C finishes first:  | c | pad | B | C |
+///     tail ------^                           tail ------------------------^
+///
+/// Two rules follow. Everything needed from an entry is copied out before anything is completed. And what the
+/// entries' lengths were is remembered here, so that nothing is read from shared memory a second time.
+///
+/// Used by the thread that owns the unit, nobody else.
+public struct CommandRing: ~Copyable {
+    private let region: SharedRegion
+    private let ring: UnsafeMutableRawPointer
+    private let ringOffset: Int
+    private let ringSize: UInt32
+    private let dataOffset: UInt64
+    /// What the kernel's side can do.
+    public let features: RingFeatures
+
+    /// Head as last loaded, where we take the next entry, where we complete the next one, and what the kernel
+    /// was last told. All in bytes from the ring's start.
+    private var head: UInt32
+    private var cursor: UInt32
+    private var tail: UInt32
+    private var published: UInt32
+
+    /// Lengths of the entries between tail and cursor, oldest first, with `skipFlag` for those that no command
+    /// answers. Bound: `openLimit`, taken at open.
+    private let lengths: UnsafeMutablePointer<UInt32>
+    private let lengthsMask: Int
+    private var oldest = 0
+    private var newest = 0
+    private var completedSincePublish = 0
+
+    private static let skipFlag: UInt32 = 1
+
+    /// Attaches to a ring.
+    ///
+    /// - Parameters:
+    ///   - descriptors: taken over, also when this throws.
+    ///   - openLimit: how many entries may be open at once; a power of two. More stay in the ring.
+    public init(_ descriptors: RingDescriptors, openLimit: Int = 16384) throws(RingError) {
+        precondition(openLimit > 1 && openLimit & (openLimit - 1) == 0, "openLimit is a power of two")
+        let region = try SharedRegion(descriptors)
+        let layout = try Mailbox.layout(of: region)
+        ringOffset = Int(layout.ringOffset)
+        ring = region.base + ringOffset
+        self.region = region
+        ringSize = layout.ringSize
+        dataOffset = UInt64(layout.ringOffset) + UInt64(layout.ringSize)
+        features = layout.features
+        tail = layout.tail
+        head = layout.tail
+        cursor = layout.tail
+        published = layout.tail
+        lengths = .allocate(capacity: openLimit)
+        lengthsMask = openLimit - 1
+    }
+
+    deinit {
+        lengths.deallocate()
+    }
+
+    /// Polls readable when the kernel has news.
+    public var notifyDescriptor: CInt { region.descriptors.notify }
+
+    /// Entries taken and not completed, pads and notices among them.
+    public var openEntries: Int { newest - oldest }
+
+    /// True if nothing is open and nothing waits.
+    public var isEmpty: Bool { oldest == newest && cursor == ctcmu_load_head(region.base) }
+
+    /// Size of the data area in bytes: how much all open commands together can carry.
+    public var dataAreaSize: Int { region.size - Int(dataOffset) }
+
+    /// Takes the next entry; pads are passed over.
+    ///
+    /// - Returns: nil when the ring holds no more, or when `openLimit` entries are open.
+    /// - Throws: what makes the ring impossible. It must then be given up: reset and attached anew.
+    public mutating func next() throws(RingError) -> RingItem? {
+        while true {
+            if cursor == head {
+                // Ordering: one acquire per batch; the entries up to this head are whole.
+                head = ctcmu_load_head(region.base)
+                if cursor == head { return nil }
+                guard head < ringSize, head & 7 == 0 else { throw .head(head, ringSize: ringSize) }
+            }
+            if newest - oldest > lengthsMask { return nil }
+            let entry = ring + Int(cursor)
+            let available = (head > cursor ? head : ringSize) - cursor
+            let lengthAndOperation = ctcmu_load_u32(entry)
+            let length = lengthAndOperation & ~UInt32(CTCMU_OP_MASK)
+            let operation = UInt8(truncatingIfNeeded: lengthAndOperation & UInt32(CTCMU_OP_MASK))
+            let minimum = Int(operation) == CTCMU_OP_PAD ? CTCMU_HEADER_SIZE : CTCMU_TMR_SIZE
+            guard length >= UInt32(minimum), length <= available else {
+                throw .entryLength(at: cursor, operation: operation, length: length, available: available)
+            }
+            switch Int(operation) {
+            case CTCMU_OP_PAD:
+                take(length, answered: false)
+                skipUnanswered()
+            case CTCMU_OP_TMR:
+                let notice = try checkedNotice(entry, length: length)
+                take(length, answered: false)
+                skipUnanswered()
+                return .taskManagement(notice)
+            case CTCMU_OP_CMD:
+                let command = try checkedCommand(entry, length: length)
+                take(length, answered: true)
+                return .command(command)
+            default:
+                // Completing it writes a whole response over some entry of at least its size or not at all.
+                guard length >= UInt32(CTCMU_RESPONSE_SIZE) else {
+                    throw .entryLength(at: cursor, operation: operation, length: length, available: available)
+                }
+                let commandID = ctcmu_load_u16(entry + 4)
+                take(length, answered: true)
+                return .unknown(commandID: commandID, operation: operation)
+            }
+        }
+    }
+
+    /// Copies the CDB of an entry just taken into `buffer`. - Returns: bytes copied.
+    ///
+    /// The entry does not say how long its CDB is; what follows the CDB up to the entry's end may come along.
+    public func copyCommandBlock(_ entry: RingEntry, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        let count = min(buffer.count, entry.commandBlockLimit)
+        let source = UnsafeRawBufferPointer(start: region.base + entry.commandBlockOffset, count: count)
+        buffer.copyMemory(from: source)
+        return count
+    }
+
+    /// Copies the iovecs of an entry just taken, as pointers into the mapping.
+    ///
+    /// - Parameter buffer: room for `entry.segmentCount` iovecs.
+    /// - Returns: how many there are (empty ones are left out) and their bytes together.
+    /// - Throws: `segmentBounds` if one does not lie in the data area.
+    public func copySegments(
+        _ entry: RingEntry, into buffer: UnsafeMutablePointer<iovec>
+    ) throws(RingError) -> (count: Int, bytes: UInt64) {
+        let source = ring + Int(entry.offset) + CTCMU_REQUEST_SIZE
+        let limit = UInt64(region.size)
+        var count = 0
+        var bytes: UInt64 = 0
+        for index in 0..<entry.segmentCount {
+            let at = source + index * CTCMU_IOVEC_SIZE
+            let offset = ctcmu_load_u64(at)
+            let length = ctcmu_load_u64(at + 8)
+            guard offset >= dataOffset, offset <= limit, length <= limit - offset else {
+                throw .segmentBounds(at: entry.offset, offset: offset, length: length)
+            }
+            if length == 0 { continue }
+            // SAFETY: offset + length <= the mapping's size, checked above; the fields were read once.
+            buffer[count] = iovec(iov_base: region.base + Int(offset), iov_len: Int(length))
+            count += 1
+            // Bound: at most 2^28 segments of at most the mapping's size each cannot overflow 64 bits.
+            bytes &+= length
+        }
+        return (count, bytes)
+    }
+
+    /// Writes a response over the oldest open entry. Nothing is visible before ``publish()``.
+    ///
+    /// - Parameters:
+    ///   - response: for a command that is open; completing another one breaks the ring in the kernel.
+    ///   - sense: up to 96 bytes; looked at by the kernel only for status CHECK CONDITION.
+    public mutating func complete(_ response: RingResponse, sense: UnsafeRawBufferPointer? = nil) {
+        precondition(oldest < newest, "a command is completed that was never taken")
+        let entry = ring + Int(tail)
+        var flags: UInt8 = response.isUnknownOperation ? UInt8(CTCMU_UFLAG_UNKNOWN_OP) : 0
+        if response.readLength != nil && features.contains(.readLength) { flags |= UInt8(CTCMU_UFLAG_READ_LEN) }
+        ctcmu_write_response(entry, response.commandID, flags, response.status, response.readLength ?? 0)
+        if let sense { ctcmu_write_sense(entry, sense.baseAddress, sense.count) }
+        advanceTail()
+        skipUnanswered()
+        completedSincePublish += 1
+    }
+
+    /// Makes every completion since the last call visible to the kernel.
+    ///
+    /// - Returns: how many commands that were; if any, the doorbell is due.
+    public mutating func publish() -> Int {
+        if tail != published {
+            ctcmu_store_tail(region.base, tail)
+            published = tail
+        }
+        defer { completedSincePublish = 0 }
+        return completedSincePublish
+    }
+
+    /// Makes the kernel take what was published. It does the whole work, copies included, inside this call.
+    ///
+    /// - Returns: false if the node is gone (EIO after the device was removed).
+    public func ringDoorbell() -> Bool {
+        var value: UInt32 = 0
+        while write(region.descriptors.doorbell, &value, 4) != 4 {
+            if errno == EINTR { continue }
+            return errno == EAGAIN
+        }
+        return true
+    }
+
+    /// Reads the node's event counter. Needed once in less than 2^32 events: the poll compares the counter with
+    /// the last one read, and equal after a wrap-around would be a lost event.
+    public func clearNotification() {
+        var counter: UInt64 = 0
+        _ = read(region.descriptors.notify, &counter, 4)
+    }
+
+    // MARK: - Bookkeeping
+
+    private mutating func take(_ length: UInt32, answered: Bool) {
+        lengths[newest & lengthsMask] = answered ? length : length | CommandRing.skipFlag
+        newest += 1
+        cursor += length
+        if cursor == ringSize { cursor = 0 }
+    }
+
+    private mutating func advanceTail() {
+        tail += lengths[oldest & lengthsMask] & ~CommandRing.skipFlag
+        if tail == ringSize { tail = 0 }
+        oldest += 1
+    }
+
+    /// Moves the tail past pads and notices that have come to be the oldest.
+    private mutating func skipUnanswered() {
+        while oldest < newest, lengths[oldest & lengthsMask] & CommandRing.skipFlag != 0 { advanceTail() }
+    }
+
+    private func checkedCommand(_ entry: UnsafeMutableRawPointer, length: UInt32) throws(RingError) -> RingEntry {
+        guard length >= UInt32(CTCMU_RESPONSE_SIZE) else {
+            throw .entryLength(
+                at: cursor, operation: UInt8(CTCMU_OP_CMD), length: length, available: ringSize - cursor)
+        }
+        let segments = ctcmu_load_u32(entry + 8)
+        let bidirectional = ctcmu_load_u32(entry + 12)
+        let protection = ctcmu_load_u32(entry + 16)
+        let total = UInt64(segments) + UInt64(bidirectional) + UInt64(protection)
+        guard total <= UInt64(length - UInt32(CTCMU_REQUEST_SIZE)) / UInt64(CTCMU_IOVEC_SIZE) else {
+            throw .segmentCount(at: cursor, count: total, length: length)
+        }
+        let commandBlock = ctcmu_load_u64(entry + 24)
+        let start = UInt64(ringOffset) + UInt64(cursor)
+        let end = start + UInt64(length)
+        guard commandBlock >= start + UInt64(CTCMU_REQUEST_SIZE), commandBlock < end else {
+            throw .commandBlock(at: cursor, offset: commandBlock)
+        }
+        return RingEntry(
+            commandID: ctcmu_load_u16(entry + 4), segmentCount: Int(segments), offset: cursor,
+            commandBlockOffset: Int(commandBlock), commandBlockLimit: Int(end - commandBlock))
+    }
+
+    private func checkedNotice(
+        _ entry: UnsafeMutableRawPointer, length: UInt32
+    ) throws(RingError) -> TaskManagementNotice {
+        let count = ctcmu_load_u32(entry + 12)
+        guard UInt64(count) * 2 <= UInt64(length) - UInt64(CTCMU_TMR_SIZE) else {
+            throw .taskManagementCount(at: cursor, count: count, length: length)
+        }
+        return TaskManagementNotice(
+            function: ctcmu_load_u8(entry + 8), commandCount: Int(count), offset: cursor)
+    }
+}
