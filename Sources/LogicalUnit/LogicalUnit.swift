@@ -1,1 +1,264 @@
-// Placeholder until the module's first file lands.
+internal import BlockBackend
+internal import Reactor
+internal import SCSI
+internal import TCMURing
+
+/// One logical unit at work: ring -> command -> backend -> ring.
+///
+/// Owned by one loop thread. Nothing here allocates, locks, reads a clock or makes a system call per READ or
+/// WRITE; the loop gives the time, the ring is rung once per turn.
+struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
+    /// What the unit does with its ring.
+    enum Mode {
+        /// Takes and answers commands.
+        case serving
+        /// Takes no more; what is in flight is answered.
+        case draining
+        /// Has no ring; what comes back from the backend is dropped.
+        case ringless
+    }
+
+    var backend: Backend
+    var ring: CommandRing?
+    var slots: SlotTable
+    let index: UInt32
+    let profile: UnitProfile
+    let advertisement: Advertisement
+    let report: UnitReporter
+    let deadline: Int64?
+
+    var mode = Mode.serving
+    var gate = ExclusionGate()
+    /// Something ended that waiting commands may have waited for.
+    var gateMoved = false
+    /// Operations were handed to the backend since the last `submitBatch`.
+    var needsSubmit = false
+    var counters = UnitCounters()
+    /// Coarse milliseconds of this turn.
+    var now: Int64 = 0
+
+    var facts: BackstoreFacts?
+    var factsAge: Int64 = .min
+    var factsRequested: Int64 = .min
+    /// Commands parked until facts are fresh, oldest first.
+    var awaitingFacts: [Int] = []
+
+    /// Commands in flight that have been reported as late.
+    var lateCommands = 0
+    /// Multi-step commands that hold memory.
+    var bouncesInUse = 0
+    private var eventsSinceClear = 0
+    private var told = Told()
+
+    /// Room for one sense, written here and copied into the ring.
+    let senseBuffer: UnsafeMutableRawBufferPointer
+
+    /// What has been told already, so that a busy initiator cannot flood the log.
+    private struct Told {
+        var operations: Set<UInt8> = []
+        var shortBuffer = false
+        var segments = false
+        var backendError: Int64 = .min
+    }
+
+    init?(
+        profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing, index: UInt32,
+        inbox: CompletionInbox, report: @escaping UnitReporter
+    ) {
+        guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else { return nil }
+        advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
+        self.backend = backend
+        self.ring = consume ring
+        self.slots = slots
+        self.index = index
+        self.profile = profile
+        self.report = report
+        deadline = profile.commandTimeout
+        senseBuffer = .allocate(byteCount: 32, alignment: 8)
+        // First insertions allocate; they belong to open, not to a command.
+        awaitingFacts.reserveCapacity(16)
+    }
+
+    deinit {
+        senseBuffer.deallocate()
+    }
+
+    // MARK: - A turn
+
+    mutating func service(now: Int64) -> ServiceResult {
+        self.now = now
+        var hasMore = false
+        do throws(RingError) {
+            if mode == .serving { hasMore = try takeCommands() }
+        } catch {
+            loseRing(.ringFailed(error))
+        }
+        while gateMoved { admitWaiting() }
+        if needsSubmit {
+            needsSubmit = false
+            backend.submitBatch()
+        }
+        if slots.inUse > 0 { backend.reap() }
+        guard publish() else {
+            loseRing(.ringGone)
+            return .ringLost
+        }
+        if mode == .ringless { return .ringLost }
+        return hasMore || gateMoved || needsSubmit ? .again : .idle
+    }
+
+    /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
+    private mutating func takeCommands() throws(RingError) -> Bool {
+        for _ in 0..<Limits.batch {
+            // No slot: completions will bring the next turn.
+            guard let command = slots.acquire() else { return false }
+            let item: RingItem?
+            do throws(RingError) {
+                item = try ring?.next()
+            } catch {
+                slots.release(command)
+                throw error
+            }
+            switch item {
+            case .command(let entry): try begin(command, entry)
+            case .taskManagement(let notice):
+                slots.release(command)
+                report(.taskManagement(notice.name, commands: notice.commandCount))
+            case .unknown(let commandID, _):
+                slots.release(command)
+                ring?.complete(.unknownOperation(commandID))
+            case nil:
+                slots.release(command)
+                return false
+            }
+        }
+        return true
+    }
+
+    /// Copies everything out of the entry, before any completion can overwrite it, and dispatches.
+    private mutating func begin(_ command: consuming PendingCommand, _ entry: RingEntry) throws(RingError) {
+        let slot = command.slot
+        let record = slots[slot]
+        record.pointee.commandID = entry.commandID
+        record.pointee.isLate = false
+        record.pointee.durable = false
+        record.pointee.extent = ByteExtent(offset: 0, length: 0)
+        record.pointee.deadline = deadline.map { now &+ $0 } ?? .max
+        guard entry.segmentCount <= Limits.segments else {
+            record.pointee.segmentCount = 0
+            record.pointee.bufferBytes = 0
+            tellSegments(entry.segmentCount)
+            return finish(command, .check(.invalidFieldInCDB))
+        }
+        do throws(RingError) {
+            let segments = try ring?.copySegments(entry, into: slots.iovecs(slot)) ?? (0, 0)
+            record.pointee.segmentCount = segments.count
+            record.pointee.segmentBytes = segments.bytes
+            record.pointee.bufferBytes = segments.bytes
+        } catch {
+            slots.release(command)
+            throw error
+        }
+        copyCommandBlock(entry, into: record)
+        dispatch(command)
+    }
+
+    private func copyCommandBlock(_ entry: RingEntry, into record: UnsafeMutablePointer<CommandSlot>) {
+        // SAFETY: the temporary is only used inside; 32 bytes are CDB's capacity.
+        withUnsafeTemporaryAllocation(byteCount: CDB.capacity, alignment: 8) { buffer in
+            let count = ring?.copyCommandBlock(entry, into: buffer) ?? 0
+            record.pointee.cdb = CDB(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// Shows the kernel what was answered in this turn. - Returns: false if its side is gone.
+    private mutating func publish() -> Bool {
+        guard let answered = ring?.publish(), answered > 0 else { return true }
+        counters.doorbells &+= 1
+        return ring?.ringDoorbell() ?? true
+    }
+
+    /// Gives up a ring that is impossible or gone: nothing is read from it or written to it again.
+    private mutating func loseRing(_ event: UnitEvent) {
+        guard mode != .ringless else { return }
+        mode = .ringless
+        report(event)
+    }
+
+    mutating func ringSignalled() {
+        eventsSinceClear += 1
+        if eventsSinceClear >= Limits.eventsPerClear {
+            eventsSinceClear = 0
+            ring?.clearNotification()
+        }
+    }
+
+    // MARK: - Answers
+
+    /// Answers a command and frees its slot.
+    mutating func finish(_ command: consuming PendingCommand, _ outcome: CommandOutcome) {
+        let slot = command.slot
+        let record = slots[slot]
+        counters.commands &+= 1
+        if mode != .ringless { respond(record, outcome) }
+        if record.pointee.isLate {
+            lateCommands -= 1
+            report(.lateCommandAnswered(record.pointee.cdb))
+        }
+        if record.pointee.bounce != nil {
+            record.pointee.bounce = nil
+            bouncesInUse -= 1
+        }
+        if !gate.isIdle {
+            gate.end(slot)
+            gateMoved = true
+        }
+        slots.release(command)
+    }
+
+    private mutating func respond(_ record: UnsafeMutablePointer<CommandSlot>, _ outcome: CommandOutcome) {
+        let commandID = record.pointee.commandID
+        switch outcome {
+        case .good:
+            ring?.complete(RingResponse(commandID: commandID, status: Status.good.rawValue))
+        case .data(let count):
+            let partial = UInt64(count) < record.pointee.bufferBytes
+            ring?.complete(
+                RingResponse(
+                    commandID: commandID, status: Status.good.rawValue, readLength: partial ? count : nil))
+        case .status(let status):
+            counters.busy &+= 1
+            ring?.complete(RingResponse(commandID: commandID, status: status.rawValue))
+        case .check(let sense):
+            counters.checkConditions &+= 1
+            let count = sense.fixed(into: senseBuffer)
+            ring?.complete(
+                RingResponse(commandID: commandID, status: Status.checkCondition.rawValue),
+                sense: UnsafeRawBufferPointer(rebasing: senseBuffer[..<count]))
+        }
+    }
+
+    // MARK: - Things told once
+
+    mutating func tellUnsupported(_ cdb: CDB) {
+        if told.operations.insert(cdb.operationCode).inserted { report(.unsupportedOperation(cdb)) }
+    }
+
+    mutating func tellShortBuffer(_ cdb: CDB, expected: UInt64, delivered: UInt64) {
+        if told.shortBuffer { return }
+        told.shortBuffer = true
+        report(.shortBuffer(cdb, expected: expected, delivered: delivered))
+    }
+
+    mutating func tellBackendError(_ cdb: CDB, errno: Int32) {
+        guard now &- 1000 >= told.backendError else { return }
+        told.backendError = now
+        report(.backendError(cdb, errno: errno))
+    }
+
+    private mutating func tellSegments(_ count: Int) {
+        if told.segments { return }
+        told.segments = true
+        report(.tooManySegments(count))
+    }
+}

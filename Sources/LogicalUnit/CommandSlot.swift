@@ -1,0 +1,82 @@
+internal import BlockBackend
+internal import Reactor
+internal import SCSI
+
+/// Where a command stands.
+enum SlotState: UInt8 {
+    /// No command.
+    case free
+    /// Being worked on by the loop, held by a `PendingCommand`.
+    case held
+    /// With the backend; its ticket is out.
+    case inFlight
+    /// Waits for overlapping commands to end (`ExclusionGate`).
+    case excluded
+    /// Waits for identity from configfs.
+    case awaitingIdentity
+}
+
+/// What the backend's next answer means for a command, and what comes after it.
+enum Stage: UInt8 {
+    case read
+    case write
+    /// WRITE with FUA on a backend without it: a flush follows.
+    case writeThenFlush
+    case flush
+    case discard
+    case writeSame
+    case writeZeroes
+    /// COMPARE AND WRITE by the backend in one step.
+    case nativeCompareAndWrite
+    /// COMPARE AND WRITE by the unit: the present content is being read, then the new one written.
+    case compareRead
+    case compareWrite
+}
+
+/// One command in flight: everything copied out of its ring entry. One address for the unit's life.
+struct CommandSlot: ~Copyable {
+    var node: CompletionNode
+    var state = SlotState.free
+    var stage = Stage.read
+    /// Set once the command has been reported as late.
+    var isLate = false
+    var commandID: UInt16 = 0
+    var nextFree: Int32 = -1
+    var cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
+    /// Data buffer: pieces in the slot's iovec array, and their bytes together.
+    var segmentCount = 0
+    var segmentBytes: UInt64 = 0
+    /// The bytes of the medium that the command touches; nothing if it touches none.
+    var extent = ByteExtent(offset: 0, length: 0)
+    /// Bytes of `extent` that multi-step commands have done.
+    var progress: UInt64 = 0
+    /// Milliseconds of the coarse clock after which the command is late.
+    var deadline = Int64.max
+    /// Bytes of the data buffer as the kernel gave it, before it was cut to what the CDB says.
+    var bufferBytes: UInt64 = 0
+    /// Ranges still to be discarded, last first. Empty but for UNMAP, so nothing is allocated for others.
+    var ranges: [ByteExtent] = []
+    /// Memory of a multi-step command.
+    var bounce: BounceBuffer?
+    /// WRITE or COMPARE AND WRITE with FUA.
+    var durable = false
+}
+
+/// The right and the duty to answer one command, exactly once.
+///
+/// It cannot be copied, and dropping it stops the process: a command that is never answered hangs its initiator,
+/// and after that its host.
+struct PendingCommand: ~Copyable {
+    let slot: Int
+
+    /// Ends the duty: the slot is parked somewhere, or the command answered.
+    consuming func relinquish() -> Int {
+        let slot = slot
+        discard self
+        return slot
+    }
+
+    deinit {
+        preconditionFailure("the command in slot \(slot) was dropped without an answer")
+    }
+}

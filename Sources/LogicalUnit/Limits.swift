@@ -1,0 +1,35 @@
+/// Every bound of the engine, taken when a unit is opened. Nothing on the I/O path grows beyond them.
+public enum Limits {
+    /// Commands of one unit in flight; more wait in the kernel's ring. The kernel's own bound is 65 535.
+    public static let commandsInFlight = 4096
+
+    /// Pieces of one command's data buffer, the most that one vectored system call takes (IOV_MAX). With pages of
+    /// 4 KiB that is 4 MiB per command even when no two pages are neighbours; ceph-iscsi's largest
+    /// hw_max_sectors is 8192 blocks of 512 bytes, which is the same.
+    public static let segments = 1024
+
+    /// Commands taken from one ring before the loop looks at its other units.
+    public static let batch = 256
+
+    /// Buffer in bytes for what the unit puts together itself: replicated WRITE SAME blocks, and the present
+    /// content in COMPARE AND WRITE. Mapped when first needed.
+    public static let bounceBytes = 1 << 20
+
+    /// Ring entries open at once: commands, pads and notices. A power of two.
+    public static let openEntries = 16384
+
+    /// Milliseconds between two looks for commands that take too long.
+    public static let timeoutTick: Int64 = 250
+
+    /// Milliseconds for which identity read from configfs is good; initiators may see a change this late.
+    public static let identityLifetime: Int64 = 1000
+
+    /// Milliseconds after which a command that waits for fresh identity takes what there is.
+    public static let identityPatience: Int64 = 3000
+
+    /// Descriptors in one UNMAP parameter list, as the original advertises.
+    public static let unmapDescriptors = 4
+
+    /// Events taken between two reads of the UIO event counter; see ``TCMURing/CommandRing/clearNotification()``.
+    static let eventsPerClear = 1024
+}

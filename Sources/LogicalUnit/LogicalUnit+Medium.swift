@@ -1,0 +1,101 @@
+internal import BlockBackend
+internal import SCSI
+
+/// READ, WRITE and SYNCHRONIZE CACHE: one backend operation each.
+extension LogicalUnit where Backend: ~Copyable {
+    /// READ 6/10/12/16 (SBC-4 5.15 to 5.18).
+    mutating func read(_ command: consuming PendingCommand, _ access: MediumAccess) {
+        let slot = command.slot
+        if let outcome = refusal(of: access.range, modifies: false) { return finish(command, outcome) }
+        let extent = extent(of: access.range)
+        if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
+        if extent.length == 0 { return finish(command, .good) }
+        slots[slot].pointee.extent = extent
+        slots[slot].pointee.stage = .read
+        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+        settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
+    }
+
+    /// WRITE 6/10/12/16 (SBC-4 5.40 to 5.43).
+    ///
+    /// FUA is honoured by the backend, or by a flush after the write; without a volatile cache every answered
+    /// write is durable anyway.
+    mutating func write(_ command: consuming PendingCommand, _ access: MediumAccess) {
+        let slot = command.slot
+        if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }
+        let extent = extent(of: access.range)
+        if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
+        if extent.length == 0 { return finish(command, .good) }
+        slots[slot].pointee.extent = extent
+        slots[slot].pointee.durable = access.fua
+        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+        settle(command, submitWrite(slot, extent, stage: .write))
+    }
+
+    /// Writes the slot's data buffer to `extent`, durably if the command asked for it.
+    mutating func submitWrite(_ slot: Int, _ extent: ByteExtent, stage: Stage) -> Submission {
+        let capabilities = backend.capabilities
+        let durable = slots[slot].pointee.durable && capabilities.volatileCache
+        let flushes = durable && !capabilities.forceUnitAccess
+        slots[slot].pointee.stage = flushes ? .writeThenFlush : stage
+        return backend.write(
+            extent, from: slots.segments(slot), durable: durable && !flushes, ticket: slots.ticket(slot))
+    }
+
+    /// SYNCHRONIZE CACHE 10/16 (SBC-4 5.31): the whole unit is made durable, before the answer even with IMMED.
+    mutating func synchronizeCache(_ command: consuming PendingCommand, _ synchronize: SynchronizeCache) {
+        let slot = command.slot
+        if let outcome = refusal(of: synchronize.range(in: profile.capacity), modifies: false) {
+            return finish(command, outcome)
+        }
+        slots[slot].pointee.stage = .flush
+        settle(command, backend.flush(ticket: slots.ticket(slot)))
+    }
+
+    // MARK: - Waiting for overlapping commands
+
+    /// Whether the slot's extent is being worked on by a command that must not be disturbed, or, for an
+    /// `exclusive` command, by anything.
+    func mustWait(_ slot: Int, exclusive: Bool) -> Bool {
+        gate.mustWait(
+            slots[slot].pointee.extent, exclusive: exclusive, behind: gate.waiting.count, slots: slots)
+    }
+
+    /// Parks a command until what it overlaps has ended; it is then dispatched anew.
+    mutating func hold(_ command: consuming PendingCommand) {
+        gate.wait(command.slot)
+        slots.park(command, as: .excluded)
+    }
+
+    /// Starts the waiting commands that no longer overlap anything, oldest first.
+    mutating func admitWaiting() {
+        gateMoved = false
+        var position = 0
+        while position < gate.waiting.count {
+            let slot = gate.waiting[position]
+            let exclusive = slots[slot].pointee.stage == .compareRead
+            if gate.mustWait(
+                slots[slot].pointee.extent, exclusive: exclusive, behind: position, slots: slots)
+            {
+                position += 1
+                continue
+            }
+            _ = gate.leaveQueue(at: position)
+            restart(slots.resume(slot, from: .excluded))
+        }
+    }
+
+    /// Goes on with a command whose checks were done before it waited.
+    private mutating func restart(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        let extent = slots[slot].pointee.extent
+        switch slots[slot].pointee.stage {
+        case .read:
+            settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
+        case .compareRead: beginCompareAndWrite(command)
+        case .discard: discardNext(command)
+        case .writeSame: beginWriteSame(command)
+        default: settle(command, submitWrite(slot, extent, stage: .write))
+        }
+    }
+}

@@ -1,0 +1,48 @@
+public import Reactor
+
+/// A logical unit as its loop sees it: the one place where backends of all kinds look alike.
+///
+/// The loop makes one call per wake-up and unit, not per command; behind it the unit is specialised for its
+/// backend. All members but `name` are for the loop's thread alone.
+public protocol ServiceableUnit: AnyObject, Sendable {
+    /// `<subtype>/<device>`, for the log.
+    var name: String { get }
+
+    /// Polls readable when the kernel has put something into the ring; -1 while the unit has no ring.
+    var ringDescriptor: CInt { get }
+
+    /// Polls readable when the backend has answers; -1 if they come through the inbox alone.
+    var backendDescriptor: CInt { get }
+
+    /// Tells the unit its number in the loop and where its backend's answers go. Once, before all else.
+    func attach(index: UInt32, inbox: CompletionInbox)
+
+    /// The kernel signalled the ring.
+    func ringSignalled()
+
+    /// Takes the answers at the head of a chain that belong to this unit. - Returns: the rest of the chain.
+    func takeCompletions(
+        _ chain: UnsafeMutablePointer<CompletionNode>
+    ) -> UnsafeMutablePointer<CompletionNode>?
+
+    /// One turn: takes commands, submits, collects, publishes, rings once. - Returns: what comes next.
+    ///
+    /// - Parameter now: coarse milliseconds, read once per pass of the loop.
+    func service(now: Int64) -> ServiceResult
+
+    /// True while commands are in flight for which a time limit or a wait for identity runs.
+    var watchesDeadlines: Bool { get }
+
+    /// Looks for commands that take too long. - Parameter now: coarse milliseconds.
+    func checkDeadlines(now: Int64)
+}
+
+/// What a unit's turn left.
+public enum ServiceResult: Sendable {
+    /// Nothing to do before the next event.
+    case idle
+    /// More waits; another turn is due.
+    case again
+    /// The kernel's side of the ring is gone or impossible: the descriptor is not to be watched any longer.
+    case ringLost
+}

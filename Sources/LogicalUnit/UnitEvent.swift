@@ -1,0 +1,54 @@
+public import SCSI
+public import TCMURing
+
+/// What a unit has to tell its control plane. Rare things only; nothing per command.
+public enum UnitEvent: Sendable {
+    /// The ring is impossible. The unit takes no more commands and waits to be given a new ring.
+    case ringFailed(RingError)
+    /// The kernel's side of the ring has gone: the device is being removed.
+    case ringGone
+    /// Identity is needed that was never read, or is older than its lifetime: `deliver(_:)` it.
+    case factsNeeded
+    /// The kernel passed on a task management function that hit so many commands in flight.
+    case taskManagement(String, commands: Int)
+    /// A command has not been answered by the backend within the unit's time limit.
+    case commandLate(CDB, milliseconds: Int64)
+    /// A late command was answered after all.
+    case lateCommandAnswered(CDB)
+    /// An initiator sent an operation code that is not served; told once per code.
+    case unsupportedOperation(CDB)
+    /// The data buffer is shorter than the CDB says, in bytes; told once per unit.
+    case shortBuffer(CDB, expected: UInt64, delivered: UInt64)
+    /// A command has more pieces than one vectored operation takes; told once per unit.
+    case tooManySegments(Int)
+    /// The backend failed a command with this errno; told at most once per second.
+    case backendError(CDB, errno: Int32)
+}
+
+/// Receives a unit's events, on the loop's thread: it must return at once.
+public typealias UnitReporter = @Sendable (UnitEvent) -> Void
+
+/// What a unit has done since it was opened.
+public struct UnitCounters: Sendable, Equatable {
+    /// Commands answered, of all kinds.
+    public var commands: UInt64 = 0
+    /// READ commands carried out, and their bytes.
+    public var reads: UInt64 = 0
+    /// See ``reads``.
+    public var readBytes: UInt64 = 0
+    /// WRITE commands carried out, and their bytes.
+    public var writes: UInt64 = 0
+    /// See ``writes``.
+    public var writeBytes: UInt64 = 0
+    /// Commands ended with CHECK CONDITION.
+    public var checkConditions: UInt64 = 0
+    /// Commands ended with BUSY or TASK SET FULL.
+    public var busy: UInt64 = 0
+    /// Commands reported as late.
+    public var late: UInt64 = 0
+    /// Doorbells rung.
+    public var doorbells: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+}

@@ -1,0 +1,93 @@
+/// MODE SENSE, 6 and 10 (SPC-4 6.11 and 6.12).
+public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
+    /// PC: which values are asked for. Saved values are refused by the decoder: nothing is saved here.
+    public enum PageControl: UInt8, Sendable, BitwiseCopyable {
+        /// Those in force.
+        case current = 0
+        /// A mask of what MODE SELECT can change: nothing.
+        case changeable = 1
+        /// Those after a reset: the same as the current.
+        case `default` = 2
+    }
+
+    /// Which form this is: the headers differ.
+    public var form: CDBForm
+    /// PC.
+    public var pageControl: PageControl
+    /// PAGE CODE; 3Fh is every page.
+    public var pageCode: UInt8
+    /// SUBPAGE CODE.
+    public var subpageCode: UInt8
+    /// ALLOCATION LENGTH, in bytes; zero is GOOD and moves no data.
+    public var allocationLength: UInt16
+
+    /// A command from its parts.
+    public init(
+        form: CDBForm, pageControl: PageControl = .current, pageCode: UInt8, subpageCode: UInt8 = 0,
+        allocationLength: UInt16
+    ) {
+        self.form = form
+        self.pageControl = pageControl
+        self.pageCode = pageCode
+        self.subpageCode = subpageCode
+        self.allocationLength = allocationLength
+    }
+
+    init(six cdb: CDB) throws(Sense) {
+        try self.init(form: .six, cdb, allocationLength: UInt16(cdb[4]), at: 4)
+    }
+
+    init(ten cdb: CDB) throws(Sense) {
+        try self.init(form: .ten, cdb, allocationLength: cdb.u16(at: 7), at: 7)
+    }
+
+    private init(form: CDBForm, _ cdb: CDB, allocationLength: UInt16, at field: UInt16) throws(Sense) {
+        // The original refuses an allocation length that cuts the header, though not one of zero.
+        guard allocationLength == 0 || Int(allocationLength) >= form.modeHeaderLength else {
+            throw .invalidFieldInCDB(byte: field)
+        }
+        guard let control = PageControl(rawValue: cdb[2] >> 6) else { throw .savingParametersNotSupported }
+        self.init(
+            form: form, pageControl: control, pageCode: cdb[2] & 0x3F, subpageCode: cdb[3],
+            allocationLength: allocationLength)
+    }
+}
+
+/// MODE SELECT, 6 and 10 (SPC-4 6.9 and 6.10).
+public struct ModeSelect: Sendable, Equatable, BitwiseCopyable {
+    /// Which form this is: the headers differ.
+    public var form: CDBForm
+    /// PARAMETER LIST LENGTH, in bytes; zero is GOOD and changes nothing.
+    public var parameterListLength: UInt16
+
+    /// A command from its parts.
+    public init(form: CDBForm, parameterListLength: UInt16) {
+        self.form = form
+        self.parameterListLength = parameterListLength
+    }
+
+    /// Bound: a parameter list this long or longer is refused; all pages together are much shorter.
+    static let parameterListLimit: UInt16 = 512
+
+    init(six cdb: CDB) throws(Sense) {
+        try self.init(form: .six, flags: cdb[1], parameterListLength: UInt16(cdb[4]))
+    }
+
+    init(ten cdb: CDB) throws(Sense) {
+        try self.init(form: .ten, flags: cdb[1], parameterListLength: cdb.u16(at: 7))
+    }
+
+    /// PF must be one (pages, not a vendor's format) and SP zero (nothing can be saved), if there is a list.
+    private init(form: CDBForm, flags: UInt8, parameterListLength: UInt16) throws(Sense) {
+        self.init(form: form, parameterListLength: parameterListLength)
+        guard parameterListLength > 0 else { return }
+        guard parameterListLength < Self.parameterListLimit else { throw .parameterListLengthError }
+        guard flags & 0x10 != 0 else { throw .invalidFieldInCDB(byte: 1, bit: 4) }
+        guard flags & 0x01 == 0 else { throw .invalidFieldInCDB(byte: 1, bit: 0) }
+    }
+}
+
+extension CDBForm {
+    /// The length in bytes of the mode parameter header (SPC-4 7.5.5) that goes with this form.
+    var modeHeaderLength: Int { self == .six ? 4 : 8 }
+}
