@@ -45,6 +45,10 @@ public protocol BlockBackend: ~Copyable {
         _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
     ) -> Submission
 
+    /// Fills `extent` with zeros without carrying them. Unlike after `discard`, the space stays allocated.
+    /// Called only if `capabilities.nativeWriteZeroes` is true; backends without it leave this out.
+    mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission
+
     /// Atomically compares `extent` with the first `extent.length` bytes of `segments` and, if equal, writes the
     /// next `extent.length` bytes. A difference is `IOResult.miscompare`. Called only if
     /// `capabilities.nativeCompareAndWriteBytes` covers the length.
@@ -61,6 +65,13 @@ public protocol BlockBackend: ~Copyable {
 
     /// Releases everything. No ticket is out. May block (flush, lock release, network); called off the loop.
     mutating func close()
+}
+
+extension BlockBackend where Self: ~Copyable {
+    /// For backends whose `capabilities.nativeWriteZeroes` is false: nobody calls it.
+    public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        preconditionFailure("writeZeroes on a backend whose capabilities lack nativeWriteZeroes")
+    }
 }
 
 /// An operation's answer, at once or later.

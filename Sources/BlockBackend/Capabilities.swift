@@ -18,6 +18,10 @@ public struct BackendCapabilities: Sendable, Equatable {
     /// `writeSame` is carried out by the backend.
     public var nativeWriteSame = false
 
+    /// `writeZeroes` is carried out by the backend: WRITE SAME of a block of zeros needs no data, whatever
+    /// `nativeWriteSame` says.
+    public var nativeWriteZeroes = false
+
     /// Longest extent in bytes that `compareAndWrite` takes as one atomic step; 0 where it has none and the
     /// unit emulates it.
     public var nativeCompareAndWriteBytes: UInt64 = 0
