@@ -92,7 +92,7 @@ let testing: [Target] = [
             "CNetlink", system,
         ], settings: dataPath),
     tests("SCSITests", ["SCSI", "TCMUTestKit"]),
-    tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU"]),
+    tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU", system]),
     tests("ReactorTests", ["Reactor", "TCMUTestKit", system]),
     tests("BlockBackendTests", ["BlockBackend", "MemoryBackend", "Reactor", system]),
     tests(
@@ -101,11 +101,11 @@ let testing: [Target] = [
     tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit"]),
     tests("LogicalUnitTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit"]),
     tests("AllocationTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe"]),
-    tests("ConfigurationTests", ["Configuration"]),
-    tests("ConfigFSTests", ["ConfigFS"]),
-    tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit"]),
-    tests("KernelModuleTests", ["KernelModule"]),
-    tests("DaemonTests", ["Daemon", "TCMUTestKit"]),
+    tests("ConfigurationTests", ["Configuration", system]),
+    tests("ConfigFSTests", ["ConfigFS", system]),
+    tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),
+    tests("KernelModuleTests", ["KernelModule", system]),
+    tests("DaemonTests", ["Daemon", "TCMUTestKit", system]),
     tests("StructureTests", []),
 ]
 

@@ -77,6 +77,6 @@ struct PendingCommand: ~Copyable {
     }
 
     deinit {
-        preconditionFailure("the command in slot \(slot) was dropped without an answer")
+        precondition(slot < 0, "the command in slot \(slot) was dropped without an answer")
     }
 }

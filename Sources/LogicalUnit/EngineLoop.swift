@@ -1,4 +1,4 @@
-public import Reactor
+internal import Reactor
 internal import Synchronization
 public import SystemPackage
 
@@ -121,7 +121,8 @@ public final class EngineLoop: Sendable {
 }
 
 /// The eventfd of a loop, shared between its thread and those who wake it.
-final class WakeDescriptor: Sendable {
+final class WakeDescriptor: @unchecked Sendable {
+    // SAFETY: an immutable descriptor number; eventfd reads and writes are atomic.
     private let signal: WakeSignal
 
     init() throws(Errno) {

@@ -36,26 +36,109 @@ public protocol ControlledUnit: ServiceableUnit {
 /// The class exists so that loops and control plane can point at the unit; it has no state of its own on the data
 /// path and is entered once per turn.
 public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit, @unchecked Sendable {
-    // SAFETY: `stage` is touched by the loop's thread only, from attach to detach, and by its one owner before
+    // SAFETY: all of this is touched by the loop's thread only, from attach to detach, and by the one owner before
     // and after.
-    private var stage: Stage
+    private var openedBackend: Backend?
+    private var openedRing: CommandRing?
+    private var unit: LogicalUnit<Backend>?
     private let profile: UnitProfile
     private let report: UnitReporter
-
-    private enum Stage: ~Copyable {
-        /// Opened, not yet attached.
-        case ready(Backend, CommandRing)
-        case working(LogicalUnit<Backend>)
-        case closed
-    }
 
     /// A unit from an open backend and an attached ring. `report` is called on the loop's thread.
     public init(
         profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing,
         report: @escaping UnitReporter
     ) {
-        stage = .ready(backend, ring)
+        openedBackend = consume backend
+        openedRing = consume ring
         self.profile = profile
         self.report = report
+    }
+
+    // MARK: - For the loop
+
+    /// As ``ServiceableUnit`` says.
+    public var name: String { profile.name }
+
+    /// As ``ServiceableUnit`` says.
+    public var ringDescriptor: CInt { unit?.ring?.notifyDescriptor ?? -1 }
+
+    /// As ``ServiceableUnit`` says.
+    public var backendDescriptor: CInt { unit?.backend.completionDescriptor ?? -1 }
+
+    /// As ``ServiceableUnit`` says.
+    public func attach(index: UInt32, inbox: CompletionInbox) -> Bool {
+        guard let backend = openedBackend.take(), let ring = openedRing.take() else {
+            preconditionFailure("\(name) is attached twice")
+        }
+        unit = LogicalUnit(
+            profile: profile, backend: backend, ring: ring, index: index, inbox: inbox, report: report)
+        return unit != nil
+    }
+
+    /// As ``ServiceableUnit`` says.
+    public func ringSignalled() {
+        unit?.ringSignalled()
+    }
+
+    /// As ``ServiceableUnit`` says.
+    public func takeCompletions(
+        _ chain: UnsafeMutablePointer<CompletionNode>
+    ) -> UnsafeMutablePointer<CompletionNode>? {
+        unit?.takeCompletions(chain)
+    }
+
+    /// As ``ServiceableUnit`` says.
+    public func service(now: Int64) -> ServiceResult {
+        unit?.service(now: now) ?? .idle
+    }
+
+    /// As ``ServiceableUnit`` says.
+    public var watchesDeadlines: Bool { unit?.watchesDeadlines ?? false }
+
+    /// As ``ServiceableUnit`` says.
+    public func checkDeadlines(now: Int64) {
+        unit?.checkDeadlines(now: now)
+    }
+
+    // MARK: - For the control plane
+
+    /// As ``ControlledUnit`` says.
+    public func stopTaking() {
+        if unit?.mode == .serving { unit?.mode = .draining }
+    }
+
+    /// As ``ControlledUnit`` says.
+    public var commandsInFlight: Int { unit?.slots.inUse ?? 0 }
+
+    /// As ``ControlledUnit`` says.
+    public var isQuiet: Bool { commandsInFlight == 0 && (unit?.ring?.isEmpty ?? true) }
+
+    /// As ``ControlledUnit`` says.
+    public func dropRing() {
+        unit?.dropRing()
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func install(_ ring: consuming CommandRing) {
+        unit?.install(ring)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func deliver(_ facts: BackstoreFacts?) {
+        unit?.deliver(facts, now: CoarseClock.milliseconds)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public var counters: UnitCounters { unit?.counters ?? UnitCounters() }
+
+    /// As ``ControlledUnit`` says.
+    public func closeBackend() {
+        precondition(commandsInFlight == 0, "\(name) is closed with commands in flight")
+        unit?.backend.close()
+        unit = nil
+        openedBackend?.close()
+        openedBackend = nil
+        openedRing = nil
     }
 }

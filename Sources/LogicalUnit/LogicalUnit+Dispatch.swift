@@ -1,4 +1,5 @@
 internal import BlockBackend
+internal import Reactor
 internal import SCSI
 
 extension LogicalUnit where Backend: ~Copyable {
@@ -79,9 +80,18 @@ extension LogicalUnit where Backend: ~Copyable {
         }
     }
 
-    /// Takes the answers at the head of a chain that are for this unit.
-    mutating func complete(slot: Int, _ result: IOResult) {
-        advance(slots.resume(slot, from: .inFlight), result)
+    /// Takes the answers at the head of a chain that are for this unit. - Returns: the rest of the chain.
+    mutating func takeCompletions(
+        _ chain: UnsafeMutablePointer<CompletionNode>
+    ) -> UnsafeMutablePointer<CompletionNode>? {
+        var next: UnsafeMutablePointer<CompletionNode>? = chain
+        while let node = next, node.pointee.unit == index {
+            // Read before the command goes on: its next operation uses the node again.
+            next = node.pointee.following
+            let result = IOResult(code: node.pointee.result, detail: node.pointee.detail)
+            advance(slots.resume(Int(node.pointee.slot), from: .inFlight), result)
+        }
+        return next
     }
 
     /// An operation of the command has ended: the next one, or the answer.

@@ -1,5 +1,6 @@
 internal import BlockBackend
 internal import SCSI
+internal import TCMURing
 
 /// Commands that are answered from what is known about the unit.
 extension LogicalUnit where Backend: ~Copyable {

@@ -37,7 +37,8 @@ extension LogicalUnit where Backend: ~Copyable {
         let wanted = min(Int(unmap.parameterListLength), Int(slots[slot].pointee.segmentBytes))
         var list = [UInt8](repeating: 0, count: wanted)
         list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }
-        return try list.withUnsafeBytes { bytes throws(Sense) -> [ByteExtent] in
+        let bytes = list.span.bytes
+        return try bytes.withUnsafeBytes { bytes throws(Sense) -> [ByteExtent] in
             let descriptors = try UnmapParameterList(bytes, for: unmap, limits: limits)
             if let sense = descriptors.refusal(limits: limits, capacity: profile.capacity) { throw sense }
             var ranges: [ByteExtent] = []

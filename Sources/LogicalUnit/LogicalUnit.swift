@@ -65,7 +65,9 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing, index: UInt32,
         inbox: CompletionInbox, report: @escaping UnitReporter
     ) {
-        guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else { return nil }
+        guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else {
+            return nil
+        }
         advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
         self.backend = backend
         self.ring = consume ring
@@ -151,10 +153,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             return finish(command, .check(.invalidFieldInCDB))
         }
         do throws(RingError) {
-            let segments = try ring?.copySegments(entry, into: slots.iovecs(slot)) ?? (0, 0)
-            record.pointee.segmentCount = segments.count
-            record.pointee.segmentBytes = segments.bytes
-            record.pointee.bufferBytes = segments.bytes
+            let (count, bytes) = try ring?.copySegments(entry, into: slots.iovecs(slot)) ?? (0, 0)
+            record.pointee.segmentCount = count
+            record.pointee.segmentBytes = bytes
+            record.pointee.bufferBytes = bytes
         } catch {
             slots.release(command)
             throw error

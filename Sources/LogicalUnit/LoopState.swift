@@ -167,7 +167,10 @@ struct LoopState: ~Copyable {
         dueNext.reserveCapacity(units.count)
         units[seat].generation &+= 1
         units[seat].unit = unit
-        unit.attach(index: UInt32(truncatingIfNeeded: seat), inbox: inbox)
+        guard unit.attach(index: UInt32(truncatingIfNeeded: seat), inbox: inbox) else {
+            units[seat].unit = nil
+            return .noMemory
+        }
         do throws(Errno) {
             if unit.backendDescriptor >= 0 {
                 let token = LoopState.token(.backend, seat: seat, generation: units[seat].generation)

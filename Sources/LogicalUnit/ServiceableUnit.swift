@@ -15,7 +15,9 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     var backendDescriptor: CInt { get }
 
     /// Tells the unit its number in the loop and where its backend's answers go. Once, before all else.
-    func attach(index: UInt32, inbox: CompletionInbox)
+    ///
+    /// - Returns: false when address space for the unit's commands is short.
+    func attach(index: UInt32, inbox: CompletionInbox) -> Bool
 
     /// The kernel signalled the ring.
     func ringSignalled()

@@ -1,4 +1,4 @@
-public import BlockBackend
+internal import BlockBackend
 public import SCSI
 
 /// What is known about a unit when it is opened and stays so.

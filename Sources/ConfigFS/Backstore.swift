@@ -1,0 +1,76 @@
+import SystemPackage
+
+/// One TCMU device in configfs.
+public struct Backstore: Sendable {
+    /// Which one.
+    public let name: BackstoreName
+    let directory: FilePath
+
+    /// Block size in bytes (`attrib/hw_block_size`), at least 1.
+    public func blockSize() throws(ConfigFSError) -> Int {
+        try file("attrib", "hw_block_size").number(in: 1...Int(Int32.max))
+    }
+
+    /// Longest transfer in blocks (`attrib/hw_max_sectors`), at least 1; VPD page B0h advertises it.
+    public func maximumTransferBlocks() throws(ConfigFSError) -> Int {
+        try file("attrib", "hw_max_sectors").number(in: 1...Int(Int32.max))
+    }
+
+    /// Size in bytes, from the line `… Size: <bytes> …` of `info`.
+    public func size() throws(ConfigFSError) -> UInt64 {
+        let info = file("info")
+        let text = try info.text()
+        guard let size = Self.size(inInfo: text) else {
+            throw info.malformed(text, expected: "\" Size: <bytes>\"")
+        }
+        return size
+    }
+
+    /// The unit serial number (`wwn/vpd_unit_serial`); empty while none is set.
+    ///
+    /// rtslib writes it after it has enabled the device, so it may be set or change long after the unit is open.
+    public func unitSerial() throws(ConfigFSError) -> String {
+        let serial = file("wwn", "vpd_unit_serial")
+        let text = try serial.text()
+        // Without a serial the kernel prints the words all the same, and the blank at the end belongs to them.
+        let words = "T10 VPD Unit Serial Number: "
+        guard text.utf8.starts(with: words.utf8) else {
+            throw serial.malformed(text, expected: "\"\(words)<serial>\"")
+        }
+        return String(text.unicodeScalars.dropFirst(words.unicodeScalars.count))
+    }
+
+    /// Stops the kernel from queueing commands (`action/block_dev`): what is done is completed, waiting commands and
+    /// new ones fail BUSY. Or lets it go on. EINVAL while the device is not fully configured.
+    public func setBlocked(_ blocked: Bool) throws(ConfigFSError) {
+        try file("action", "block_dev").write(blocked ? "1" : "0")
+    }
+
+    /// What becomes of the commands a reset finds in the ring; the numbers are the kernel's.
+    public enum RingReset: Int, Sendable {
+        /// They fail BUSY and come again.
+        case busy = 1
+        /// They fail CHECK CONDITION.
+        case checkCondition = 2
+    }
+
+    /// Empties the ring (`action/reset_ring`). The data pages of its commands are given up with it: nobody may be
+    /// reading or writing them. EINVAL while the device is not fully configured.
+    public func resetRing(_ reset: RingReset) throws(ConfigFSError) {
+        try file("action", "reset_ring").write("\(reset.rawValue)")
+    }
+
+    /// The size in an `info` text, or nil.
+    ///
+    /// The *last* `Size:` counts: in front of it stands the device's configuration, which is anybody's text.
+    static func size(inInfo text: String) -> UInt64? {
+        let words = text.utf8.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
+        guard let at = words.lastIndex(where: { $0.elementsEqual("Size:".utf8) }), at + 1 < words.endIndex
+        else { return nil }
+        return UInt64(Substring(words[at + 1]))
+    }
+
+    private func file(_ names: String...) -> AttributeFile {
+        AttributeFile(path: names.reduce(directory) { $0.appending($1) })
+    }
+}

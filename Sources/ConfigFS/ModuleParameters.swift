@@ -1,0 +1,42 @@
+public import SystemPackage
+
+/// The parameters of target_core_user that decide what becomes of netlink events without a daemon
+/// (`/sys/module/target_core_user/parameters`).
+public struct ModuleParameters: Sendable {
+    private let directory: FilePath
+
+    /// The parameters below a mount point of sysfs, usually `/sys`.
+    public init(sysfs: FilePath) {
+        directory = sysfs.appending("module/target_core_user/parameters")
+    }
+
+    /// Whether the running kernel has a parameter.
+    public enum Outcome: Equatable, Sendable {
+        /// The kernel took the value.
+        case done
+        /// An older kernel without the parameter; nothing is lost but what it is for.
+        case unsupported
+    }
+
+    /// While blocked, adding and removing a device fails EAGAIN in the kernel instead of waiting for an answer.
+    @discardableResult
+    public func setNetlinkBlocked(_ blocked: Bool) throws(ConfigFSError) -> Outcome {
+        try write(blocked ? "1" : "0", to: "block_netlink")
+    }
+
+    /// Wakes everyone in the kernel who waits for an answer, with EINTR. Only while netlink is blocked.
+    @discardableResult
+    public func resetNetlink() throws(ConfigFSError) -> Outcome {
+        try write("1", to: "reset_netlink")
+    }
+
+    private func write(_ value: String, to name: String) throws(ConfigFSError) -> Outcome {
+        do {
+            try AttributeFile(path: directory.appending(name)).write(value)
+            return .done
+        } catch {
+            guard case .refused(_, .noSuchFileOrDirectory) = error.reason else { throw error }
+            return .unsupported
+        }
+    }
+}

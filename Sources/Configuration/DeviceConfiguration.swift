@@ -1,0 +1,59 @@
+/// The text a device was configured with (`dev_config` in the kernel): `<subtype>/<backend's configuration>`.
+///
+/// At most 255 bytes in the kernel, without comma and line break, because configfs splits its `control` file there.
+public struct DeviceConfiguration: Equatable, Sendable {
+    /// Which backend the device wants: the text up to the first `/`, the whole text if there is none.
+    public let subtype: String
+    /// What the backend is given: all after the first `/`, without the daemon's own options; empty without a `/`.
+    public let parameters: String
+    /// How long a command may take before it counts as hung; nil is for ever.
+    public let commandTimeout: Duration?
+    /// The whole text without the daemon's own options, as it goes into VPD page 83h: a descriptor that initiators
+    /// of the original have seen must stay the same byte for byte.
+    public let cleaned: String
+
+    /// Parses a device's configuration text.
+    ///
+    /// `tcmur_cmd_time_out=N` (seconds; 0 is off) is the one option for the daemon itself. It is taken out where the
+    /// original's users put it: first, with a `;` on both sides (`rbd/;tcmur_cmd_time_out=20;pool/image`), at the end,
+    /// and, other than in the original, before other options without gluing its neighbours together. Given more than
+    /// once, the last one counts.
+    ///
+    /// - Throws: if the subtype is empty, a time-out is not a number, or the text holds a NUL.
+    public init(parsing text: String) throws(ConfigurationError) {
+        guard !text.utf8.contains(0) else {
+            throw ConfigurationError(field: "configuration", value: text, expected: "a text without NUL bytes")
+        }
+        subtype = Self.subtype(of: text)
+        guard !subtype.isEmpty else {
+            throw ConfigurationError(
+                field: "configuration", value: text, expected: "<subtype>/<configuration>, as in rbd/pool/image")
+        }
+        guard var rest = Substring(text).cut(atFirst: "/")?.after else {
+            parameters = ""
+            commandTimeout = nil
+            cleaned = text
+            return
+        }
+        var timeout: UInt32 = 0
+        while let found = rest.firstOccurrence(of: ";tcmur_cmd_time_out=") {
+            let before = rest[..<found.lowerBound]
+            let (value, after) = rest[found.upperBound...].cut(atFirst: ";") ?? (rest[found.upperBound...], "")
+            timeout = try seconds(value, field: "tcmur_cmd_time_out")
+            // In front of everything, and where the user doubled the separator, no `;` is missing between the two.
+            let glue = before.isEmpty || after.isEmpty || after.utf8.first == UInt8(ascii: ";") ? "" : ";"
+            rest = Substring(before + glue + after)
+        }
+        parameters = String(rest)
+        commandTimeout = timeout == 0 ? nil : .seconds(Int64(timeout))
+        cleaned = "\(subtype)/\(parameters)"
+    }
+
+    /// The subtype alone: who owns a device must be known even when the rest of its text is beyond parsing, because a
+    /// device of another daemon has to be left alone.
+    ///
+    /// The original took the first handler whose name the text *starts with*; this is the exact name.
+    public static func subtype(of text: String) -> String {
+        String(Substring(text).cut(atFirst: "/")?.before ?? Substring(text))
+    }
+}

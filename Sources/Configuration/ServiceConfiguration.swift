@@ -1,0 +1,51 @@
+import Glibc
+public import SystemPackage
+
+/// What the daemon itself is told: limits, deadlines and where the system's trees are.
+public struct ServiceConfiguration: Equatable, Sendable {
+    /// Threads that serve logical units, whatever the number of units. At least 1.
+    ///
+    /// Default: one per CPU, at most 4. A loop at full speed fills a CPU; more loops than CPUs only take turns.
+    public var loopThreads: Int
+    /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
+    ///
+    /// Default 25 s: below the 30 s after which tools above (ceph-iscsi among them) give up, because whoever wrote
+    /// `enable` sits uninterruptibly in the kernel until the answer comes.
+    public var openTimeout: Duration
+    /// How long the kernel waits for the answer to a removal; the rest of the closing goes on without it.
+    ///
+    /// Default 25 s, for the same reason as ``openTimeout``.
+    public var removeTimeout: Duration
+    /// The file whose lock makes this daemon the only one on the machine, also beside the original.
+    ///
+    /// Default `/run/tcmu.lock`.
+    public var lockFile: FilePath
+    /// Receive buffer of the netlink socket in bytes.
+    ///
+    /// Default 4 MiB: an event that finds it full is lost, and the kernel waits for an answer to it for ever. The
+    /// kernel counts about 1 KiB per event, so this holds some thousands of devices configured at once.
+    public var netlinkReceiveBuffer: Int
+    /// Where sysfs is mounted. Default `/sys`.
+    public var sysfsRoot: FilePath
+    /// Where configfs is mounted. Default `/sys/kernel/config`.
+    public var configFSRoot: FilePath
+    /// Where device nodes are. Default `/dev`.
+    public var deviceRoot: FilePath
+
+    /// The defaults of each setting.
+    public init() {
+        loopThreads = Self.defaultLoopThreads
+        openTimeout = .seconds(25)
+        removeTimeout = .seconds(25)
+        lockFile = "/run/tcmu.lock"
+        netlinkReceiveBuffer = 4 << 20
+        sysfsRoot = "/sys"
+        configFSRoot = "/sys/kernel/config"
+        deviceRoot = "/dev"
+    }
+
+    private static var defaultLoopThreads: Int {
+        // Bound: sysconf answers -1 where it does not know.
+        min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 4)
+    }
+}

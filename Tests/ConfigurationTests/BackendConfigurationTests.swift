@@ -1,0 +1,116 @@
+import Configuration
+import Testing
+
+@Suite("Configuration of the backends")
+struct BackendConfigurationTests {
+    /// The parts of an RBD configuration in the order of the text, for one-line rows.
+    static func parts(_ configuration: RBDConfiguration) -> [String?] {
+        [
+            configuration.pool, configuration.namespace, configuration.image, configuration.snapshot,
+            configuration.operationTimeout.map { "\($0)" }, configuration.configurationFile, configuration.user,
+        ]
+    }
+
+    @Test(
+        "rbd images",
+        arguments: [
+            ("pool/image", ["pool", nil, "image", nil, nil, nil, nil]),
+            ("pool/ns/image", ["pool", "ns", "image", nil, nil, nil, nil]),
+            ("pool/image@snap", ["pool", nil, "image", "snap", nil, nil, nil]),
+            ("po@ol/ns/image@snap", ["po@ol", "ns", "image", "snap", nil, nil, nil]),
+            ("p/i;osd_op_timeout=30", ["p", nil, "i", nil, "30", nil, nil]),
+            ("p/i;osd_op_timeout=0", ["p", nil, "i", nil, "0", nil, nil]),
+            (
+                "p/i;osd_op_timeout=30;conf=/etc/ceph/b.conf;id=gw",
+                ["p", nil, "i", nil, "30", "/etc/ceph/b.conf", "gw"]
+            ),
+            ("p/i;id=a=b;;conf=c;", ["p", nil, "i", nil, nil, "c", "a=b"]),
+            ("p/i;id=a;id=b", ["p", nil, "i", nil, nil, nil, "b"]),
+            ("p/i;", ["p", nil, "i", nil, nil, nil, nil]),
+        ] as [(String, [String?])])
+    func rbd(text: String, expected: [String?]) throws {
+        let configuration = try RBDConfiguration(parsing: text)
+        #expect(Self.parts(configuration) == expected)
+        #expect(configuration.ignoredOptions == [])
+    }
+
+    @Test("options rbd does not know are handed back, not refused")
+    func ignored() throws {
+        let configuration = try RBDConfiguration(parsing: "p/i;idx=3;osd_op_timeouts=1;ro;conf=c")
+        #expect(configuration.ignoredOptions == ["idx=3", "osd_op_timeouts=1", "ro"])
+        #expect(configuration.configurationFile == "c")
+    }
+
+    @Test(
+        "rbd texts that are refused",
+        arguments: [
+            ("", #"image is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("pool", #"image is "pool", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("a/b/c/d", #"image is "a/b/c/d", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("/image", #"pool of /image is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p/", #"image of p/ is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p//i", #"namespace of p//i is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p/@s", #"image of p/@s is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p/i@", #"snapshot of p/i@ is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p/i@a@b", #"image is "i@a@b", expected at most one @<snapshot>"#),
+            ("p/i;osd_op_timeout=", #"osd_op_timeout is "", expected a whole number of seconds"#),
+            ("p/i;osd_op_timeout", #"osd_op_timeout is "", expected a whole number of seconds"#),
+            (
+                "p/i;osd_op_timeout=ten",
+                #"osd_op_timeout is "ten", expected a whole number of seconds from 0 to 4294967295"#
+            ),
+            ("p/i;conf=", #"conf is "", expected the path of a ceph.conf"#),
+            ("p/i;conf=x;id=", #"id is "", expected a cephx name without the client. in front"#),
+        ])
+    func rbdRefused(text: String, message: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { try RBDConfiguration(parsing: text) }
+        #expect(error.description == message)
+    }
+
+    @Test(
+        "files",
+        arguments: [
+            ("/a/b", "/a/b", false), ("/a/b;direct=on", "/a/b", true), ("/a/b;direct=off", "/a/b", false),
+            ("/a b;", "/a b", false), ("/dev/sdb;direct=off;direct=on", "/dev/sdb", true),
+        ])
+    func file(text: String, path: String, direct: Bool) throws {
+        let configuration = try FileConfiguration(parsing: text)
+        #expect(configuration.path == path)
+        #expect(configuration.direct == direct)
+    }
+
+    @Test(
+        "file texts that are refused",
+        arguments: [
+            ("", #"path is "", expected an absolute path, as in file//var/lib/image"#),
+            ("a/b", #"path is "a/b", expected an absolute path, as in file//var/lib/image"#),
+            ("/", #"path is "/", expected an absolute path, as in file//var/lib/image"#),
+            (";/a", #"path is "", expected an absolute path, as in file//var/lib/image"#),
+            ("/a;direct", #"direct is "", expected on or off"#),
+            ("/a;direct=yes", #"direct is "yes", expected on or off"#),
+            ("/a;b", #"option is "b", expected direct=on|off"#),
+        ])
+    func fileRefused(text: String, message: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { try FileConfiguration(parsing: text) }
+        #expect(error.description == message)
+    }
+
+    @Test("memory")
+    func memory() throws {
+        #expect(try MemoryConfiguration(parsing: "a/b c").label == "a/b c")
+        for text in ["", "a;direct=on"] {
+            let error = try #require(throws: ConfigurationError.self) { try MemoryConfiguration(parsing: text) }
+            #expect(error.description == "label is \"\(text)\", expected a name without options, as in mem/a")
+        }
+    }
+
+    @Test("the defaults of the service")
+    func service() {
+        let configuration = ServiceConfiguration()
+        #expect((1...4).contains(configuration.loopThreads))
+        #expect(configuration.openTimeout == .seconds(25))
+        #expect(configuration.netlinkReceiveBuffer == 4_194_304)
+        #expect("\(configuration.lockFile)" == "/run/tcmu.lock")
+        #expect("\(configuration.configFSRoot)" == "/sys/kernel/config")
+    }
+}

@@ -1,0 +1,105 @@
+import Configuration
+import Testing
+
+@Suite("Device configuration text")
+struct DeviceConfigurationTests {
+    struct Row: CustomTestStringConvertible, Sendable {
+        let title: String
+        let text: String
+        let subtype: String
+        let parameters: String
+        var timeout: Duration?
+        let cleaned: String
+        var testDescription: String { title }
+    }
+
+    static let rows: [Row] = [
+        Row(
+            title: "plain", text: "rbd/pool/image", subtype: "rbd", parameters: "pool/image",
+            cleaned: "rbd/pool/image"),
+        Row(title: "no slash", text: "mem", subtype: "mem", parameters: "", cleaned: "mem"),
+        Row(title: "empty parameters", text: "mem/", subtype: "mem", parameters: "", cleaned: "mem/"),
+        Row(title: "absolute path", text: "file//a/b", subtype: "file", parameters: "/a/b", cleaned: "file//a/b"),
+        Row(
+            title: "a longer name that starts like one of ours", text: "rbd2/x", subtype: "rbd2", parameters: "x",
+            cleaned: "rbd2/x"),
+        Row(
+            title: "time-out in front", text: "rbd/;tcmur_cmd_time_out=20;p/i;conf=/c", subtype: "rbd",
+            parameters: "p/i;conf=/c", timeout: .seconds(20), cleaned: "rbd/p/i;conf=/c"),
+        Row(
+            title: "time-out in front, before an absolute path", text: "file/;tcmur_cmd_time_out=1;/a",
+            subtype: "file",
+            parameters: "/a", timeout: .seconds(1), cleaned: "file//a"),
+        Row(
+            title: "time-out at the end", text: "rbd/p/i;tcmur_cmd_time_out=7", subtype: "rbd", parameters: "p/i",
+            timeout: .seconds(7), cleaned: "rbd/p/i"),
+        Row(
+            title: "time-out at the end with a separator", text: "rbd/p/i;tcmur_cmd_time_out=7;", subtype: "rbd",
+            parameters: "p/i", timeout: .seconds(7), cleaned: "rbd/p/i"),
+        Row(
+            title: "time-out before an option", text: "rbd/p/i;tcmur_cmd_time_out=5;osd_op_timeout=30",
+            subtype: "rbd",
+            parameters: "p/i;osd_op_timeout=30", timeout: .seconds(5), cleaned: "rbd/p/i;osd_op_timeout=30"),
+        Row(
+            title: "time-out before an option with its own separator",
+            text: "rbd/p/i;tcmur_cmd_time_out=5;;osd_op_timeout=30", subtype: "rbd",
+            parameters: "p/i;osd_op_timeout=30", timeout: .seconds(5), cleaned: "rbd/p/i;osd_op_timeout=30"),
+        Row(
+            title: "time-out after an option", text: "rbd/p/i;osd_op_timeout=30;tcmur_cmd_time_out=5",
+            subtype: "rbd",
+            parameters: "p/i;osd_op_timeout=30", timeout: .seconds(5), cleaned: "rbd/p/i;osd_op_timeout=30"),
+        Row(
+            title: "zero is off", text: "rbd/p/i;tcmur_cmd_time_out=0", subtype: "rbd", parameters: "p/i",
+            cleaned: "rbd/p/i"),
+        Row(
+            title: "twice: the last counts", text: "rbd/;tcmur_cmd_time_out=3;p/i;tcmur_cmd_time_out=4",
+            subtype: "rbd",
+            parameters: "p/i", timeout: .seconds(4), cleaned: "rbd/p/i"),
+        Row(
+            title: "the spelling of the original's README is not the option", text: "rbd/p/i;tcmur_cmd_timeout=4",
+            subtype: "rbd", parameters: "p/i;tcmur_cmd_timeout=4", cleaned: "rbd/p/i;tcmur_cmd_timeout=4"),
+        Row(
+            title: "without a separator in front it belongs to the backend", text: "rbd/tcmur_cmd_time_out=4;p/i",
+            subtype: "rbd", parameters: "tcmur_cmd_time_out=4;p/i", cleaned: "rbd/tcmur_cmd_time_out=4;p/i"),
+        Row(
+            title: "a combining accent after a separator hides nothing",
+            text: "rbd/\u{301}p;tcmur_cmd_time_out=4;\u{301}",
+            subtype: "rbd", parameters: "\u{301}p;\u{301}", timeout: .seconds(4), cleaned: "rbd/\u{301}p;\u{301}"),
+        Row(
+            title: "largest time-out", text: "a/b;tcmur_cmd_time_out=4294967295", subtype: "a", parameters: "b",
+            timeout: .seconds(4_294_967_295), cleaned: "a/b"),
+    ]
+
+    @Test("parts", arguments: rows)
+    func parts(_ row: Row) throws {
+        let configuration = try DeviceConfiguration(parsing: row.text)
+        #expect(configuration.subtype == row.subtype)
+        #expect(Array(configuration.parameters.utf8) == Array(row.parameters.utf8))
+        #expect(configuration.commandTimeout == row.timeout)
+        #expect(Array(configuration.cleaned.utf8) == Array(row.cleaned.utf8))
+        #expect(DeviceConfiguration.subtype(of: row.text) == row.subtype)
+    }
+
+    @Test(
+        "refused, saying the value and what was expected",
+        arguments: [
+            ("", #"configuration is "", expected <subtype>/<configuration>, as in rbd/pool/image"#),
+            ("/p/i", #"configuration is "/p/i", expected <subtype>/<configuration>, as in rbd/pool/image"#),
+            ("a/b\0c", #"configuration is "a/b\0c", expected a text without NUL bytes"#),
+            ("a/b;tcmur_cmd_time_out=", timeoutIs("")),
+            ("a/b;tcmur_cmd_time_out=x", timeoutIs("x")),
+            ("a/b;tcmur_cmd_time_out=-1", timeoutIs("-1")),
+            ("a/b;tcmur_cmd_time_out=+1", timeoutIs("+1")),
+            ("a/b;tcmur_cmd_time_out= 1", timeoutIs(" 1")),
+            ("a/b;tcmur_cmd_time_out=4294967296", timeoutIs("4294967296")),
+            ("a/b;tcmur_cmd_time_out=1\r\n2", timeoutIs(#"1\r\n2"#)),
+        ])
+    func refused(text: String, message: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { try DeviceConfiguration(parsing: text) }
+        #expect(error.description == message)
+    }
+
+    static func timeoutIs(_ value: String) -> String {
+        "tcmur_cmd_time_out is \"\(value)\", expected a whole number of seconds from 0 to 4294967295"
+    }
+}
