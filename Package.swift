@@ -97,7 +97,11 @@ let testing: [Target] = [
     tests("BlockBackendTests", ["BlockBackend", "MemoryBackend", "Reactor", system]),
     tests(
         "FileBackendTests",
-        ["FileBackend", "MemoryBackend", "BlockBackend", "Reactor", "CLinux", "CAllocationProbe", system]),
+        [
+            "FileBackend", "MemoryBackend", "BlockBackend", "Reactor", "CLinux", "CAllocationProbe", system,
+            "TCMUTestKit",
+        ]),
+    tests("ALUATests", ["ALUA", "SCSI"]),
     tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit"]),
     tests("LogicalUnitTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit"]),
     tests("AllocationTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe"]),

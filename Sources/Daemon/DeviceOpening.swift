@@ -1,0 +1,210 @@
+internal import BlockBackend
+internal import ConfigFS
+internal import Configuration
+internal import FileBackend
+internal import Glibc
+internal import LogicalUnit
+internal import MemoryBackend
+internal import RBDBackend
+internal import SCSI
+internal import SystemPackage
+internal import TCMURing
+
+/// Why a device cannot be served: what the kernel is told, and the line for people.
+struct OpenFailure: Error, Sendable, Equatable {
+    let errno: Errno
+    let message: String
+}
+
+/// A device opened: its unit, ready for a loop, and what is worth a line in the log.
+struct OpenedDevice: Sendable {
+    let unit: any ControlledUnit
+    let notes: [String]
+    let bytes: UInt64
+}
+
+/// Opens devices: attributes, backend, ring, in this order. Blocking; for a thread of its own.
+///
+/// The ring comes last, so that a backend that hangs in its open holds no node.
+struct DeviceOpening: Sendable {
+    /// Config string subtypes that are served; devices of other ones are somebody else's.
+    static let subtypes: Set<String> = ["mem", "file", "rbd"]
+
+    let service: ServiceConfiguration
+
+    /// How long a node that somebody else holds open is tried again: a dying daemon or container lets go of it in
+    /// its own time.
+    private static let busyPatience = Duration.seconds(3)
+
+    /// Opens the device of `node`.
+    func open(_ node: UIONode, report: @escaping UnitReporter) -> Result<OpenedDevice, OpenFailure> {
+        do throws(OpenFailure) {
+            let device = try Self.configuration(node.name.configuration)
+            let profile = try profile(node, device)
+            switch device.subtype {
+            case "mem": return .success(try openMemory(node, profile, device, report))
+            case "file": return .success(try openFile(node, profile, device, report))
+            case "rbd": return .success(try openImage(node, profile, device, report))
+            default:
+                throw OpenFailure(errno: .noDevice, message: "subtype \(device.subtype) is not served here")
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func configuration(_ text: String) throws(OpenFailure) -> DeviceConfiguration {
+        do throws(ConfigurationError) {
+            return try DeviceConfiguration(parsing: text)
+        } catch {
+            throw OpenFailure(errno: .invalidArgument, message: error.description)
+        }
+    }
+
+    private func profile(
+        _ node: UIONode, _ device: DeviceConfiguration
+    ) throws(OpenFailure) -> UnitProfile {
+        let backstore = ConfigFSTree(mountedAt: service.configFSRoot).backstore(try Self.backstoreName(node.name))
+        do throws(ConfigFSError) {
+            let blockSize = try backstore.blockSize()
+            let bytes = try backstore.size()
+            guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
+                throw OpenFailure(
+                    errno: .invalidArgument,
+                    message: "hw_block_size is \(blockSize), expected a power of two from 512 to 65536")
+            }
+            guard bytes >= UInt64(blockSize), bytes % UInt64(blockSize) == 0 else {
+                throw OpenFailure(
+                    errno: .invalidArgument,
+                    message: "dev_size is \(bytes), expected a multiple of the block size \(blockSize) above 0")
+            }
+            return UnitProfile(
+                name: "\(device.subtype)/\(node.name.device)",
+                capacity: Capacity(blocks: bytes / UInt64(blockSize), blockSize: UInt32(blockSize)),
+                maximumTransferBlocks: UInt32(try backstore.maximumTransferBlocks()),
+                configString: device.cleaned,
+                commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 })
+        } catch let error as ConfigFSError {
+            throw OpenFailure(errno: error.errno, message: error.description)
+        } catch let error as OpenFailure {
+            throw error
+        } catch {
+            throw OpenFailure(errno: .ioError, message: "\(error)")
+        }
+    }
+
+    static func backstoreName(_ name: UIODeviceName) throws(OpenFailure) -> BackstoreName {
+        guard let backstore = BackstoreName(hba: name.hba, name: name.device) else {
+            throw OpenFailure(errno: .invalidArgument, message: "\(name.device) is no name of a backstore")
+        }
+        return backstore
+    }
+
+    // MARK: - One per backend
+
+    private func openMemory(
+        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+    ) throws(OpenFailure) -> OpenedDevice {
+        let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
+        do throws(BackendError) {
+            return try assemble(try MemoryBackend.open(size: size), node, profile, notes: [], report)
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private func openFile(
+        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+    ) throws(OpenFailure) -> OpenedDevice {
+        let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
+        let file = try Self.parsed { () throws(ConfigurationError) in
+            try FileConfiguration(parsing: device.parameters)
+        }
+        do throws(BackendError) {
+            let backend = try FileBackend.open(
+                path: file.path, direct: file.direct, expectedSize: size, blockSize: profile.capacity.blockSize)
+            return try assemble(backend, node, profile, notes: [], report)
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private func openImage(
+        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+    ) throws(OpenFailure) -> OpenedDevice {
+        let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
+        let image = try Self.parsed { () throws(ConfigurationError) in
+            try RBDConfiguration(parsing: device.parameters)
+        }
+        var options = RBDOptions(pool: image.pool, image: image.image)
+        options.namespace = image.namespace
+        options.snapshot = image.snapshot
+        options.osdOperationTimeoutSeconds = image.operationTimeout.map { Int($0) }
+        options.confPath = image.configurationFile
+        options.cephxID = image.user
+        do throws(BackendError) {
+            let backend = try RBDBackend.open(
+                options, expectedSize: size, blockSize: profile.capacity.blockSize)
+            let ignored = image.ignoredOptions.map { "option \($0) is unknown and ignored" }
+            let notes = ignored + backend.openNotes
+            return try assemble(backend, node, profile, notes: notes, report)
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    private static func parsed<Value>(
+        _ parse: () throws(ConfigurationError) -> Value
+    ) throws(OpenFailure) -> Value {
+        do throws(ConfigurationError) {
+            return try parse()
+        } catch {
+            throw OpenFailure(errno: .invalidArgument, message: error.description)
+        }
+    }
+
+    private static func failure(_ error: BackendError) -> OpenFailure {
+        OpenFailure(errno: error.errno, message: error.message)
+    }
+
+    // MARK: - Ring
+
+    /// Joins an open backend with the node's ring.
+    private func assemble<Backend: BlockBackend & ~Copyable>(
+        _ backend: consuming Backend, _ node: UIONode, _ profile: UnitProfile, notes: [String],
+        _ report: @escaping UnitReporter
+    ) throws(BackendError) -> OpenedDevice {
+        let ring: CommandRing
+        do throws(RingError) {
+            ring = try attachRing(node)
+        } catch {
+            backend.close()
+            throw BackendError(Self.errno(of: error), error.description)
+        }
+        let bytes = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
+        let unit = EngineUnit(profile: profile, backend: backend, ring: ring, report: report)
+        return OpenedDevice(unit: unit, notes: notes, bytes: bytes)
+    }
+
+    /// Opens and maps the node. While another process holds it (EBUSY) it is tried again for a few seconds.
+    func attachRing(_ node: UIONode) throws(RingError) -> CommandRing {
+        let path = service.deviceRoot.appending(node.nodeName).string
+        let end = ContinuousClock.now + Self.busyPatience
+        while true {
+            do throws(RingError) {
+                let descriptors = try RingDescriptors.openNode(path: path, mapSize: node.mapSize)
+                return try CommandRing(descriptors, openLimit: Limits.openEntries)
+            } catch {
+                guard case .open(_, .resourceBusy) = error, ContinuousClock.now < end else { throw error }
+                usleep(100_000)
+            }
+        }
+    }
+
+    private static func errno(of error: RingError) -> Errno {
+        switch error {
+        case .open(_, let errno), .map(_, let errno): errno
+        default: .invalidArgument
+        }
+    }
+}

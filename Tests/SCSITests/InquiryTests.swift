@@ -1,0 +1,215 @@
+import SCSI
+import Testing
+
+@Suite("INQUIRY: standard data and vital product data")
+struct InquiryTests {
+    private static let serial = "c0a80a01-7f3d-4e5b-9a8c-123456789abc"
+    private static let port = UnitIdentity.Port(
+        relativeIdentifier: 0x0102, protocolIdentifier: 5, targetPortGroup: 3,
+        targetName: "iqn.2003-01.org.example:disk", portalGroupTag: 1)
+    private static let unmap = BlockLimits.Unmap(
+        maximumBlocks: 0x0200_0000, granularity: 0x2000, alignment: 0x2000)
+
+    private func pages(
+        port: UnitIdentity.Port? = nil, unmap: BlockLimits.Unmap? = Self.unmap,
+        provisioning: ProvisioningFlags = .unmappable(readsZeros: true), rotation: UInt16 = 0
+    ) -> VitalProductData {
+        VitalProductData(
+            identity: UnitIdentity(serial: Self.serial, configString: "rbd/pool/image", port: port),
+            limits: BlockLimits(maximumTransferBlocks: 0x400, optimalTransferBlocks: 0x400, unmap: unmap),
+            provisioning: provisioning, mediumRotationRate: rotation)
+    }
+
+    @Test(
+        "standard data",
+        arguments: [
+            (TargetPortGroupSupport.none, UInt8(0x08)), (.implicit, 0x18), (.explicit, 0x28),
+            (.implicitAndExplicit, 0x38),
+        ])
+    func standard(_ support: TargetPortGroupSupport, _ byte5: UInt8) {
+        let expected =
+            hex("00 00 05 02 1F") + [byte5]  // TPGS, 3PC
+            + hex("00 02") + "LIO-ORG TCMU device     0002".utf8
+        #expect(hexText(StandardInquiry(targetPortGroupSupport: support).bytes) == hexText(expected))
+        #expect(expected.count == 36)
+    }
+
+    @Test("3PC can be withheld")
+    func thirdPartyCopy() {
+        #expect(StandardInquiry(targetPortGroupSupport: .none, thirdPartyCopy: false).bytes[5] == 0)
+    }
+
+    @Test("VPD 00h lists the pages in ascending order, itself first")
+    func supportedPages() {
+        #expect(pages().page(0x00) == hex("00 00 0006 00 80 83 B0 B1 B2"))
+    }
+
+    @Test("there is no page that 00h does not list, and each says its own code")
+    func listedPages() {
+        let listed = Set(pages().bytes(of: .supportedPages).dropFirst(4))
+        for code in 0...UInt8.max {
+            let page = pages().page(code)
+            #expect((page != nil) == listed.contains(code))
+            if let page {
+                #expect(page[1] == code)
+                #expect(Int(page[2]) << 8 | Int(page[3]) == page.count - 4)
+            }
+        }
+        #expect(VitalProductData.unsupportedPage == .invalidFieldInCDB(byte: 2))
+    }
+
+    @Test("VPD 80h: the serial number and a NUL")
+    func serialNumber() {
+        #expect(pages().page(0x80) == hex("00 80 0025") + Self.serial.utf8 + [0])
+    }
+
+    /// What follows the header when no port is known.
+    private static let unitDesignators =
+        hex(
+            """
+            02 01 00 2D  # ASCII, T10 vendor identification, 8 + 36 + 1 bytes
+            """) + "LIO-ORG \(serial)\0".utf8
+        + hex(
+            """
+            01 03 00 10                      # binary, NAA, 16 bytes
+            6001405                          # NAA 6, IEEE company id 001405h
+            c0a80a017f3d4e5b9a8c12345        # the first 25 digits of the serial number
+            02 00 00 0F                      # ASCII, vendor specific, 14 + 1 bytes
+            """) + "rbd/pool/image\0".utf8
+
+    @Test("VPD 83h without a port")
+    func designators() throws {
+        let page = try #require(pages().page(0x83))
+        let expected = hex("00 83") + [0, UInt8(Self.unitDesignators.count)] + Self.unitDesignators
+        #expect(hexText(page) == hexText(expected))
+    }
+
+    @Test("VPD 83h with a port")
+    func portDesignators() throws {
+        let page = try #require(pages(port: Self.port).page(0x83))
+        let port =
+            hex(
+                """
+                51 94 00 04 0000 0102  # iSCSI, binary; PIV, target port, relative target port identifier
+                51 95 00 04 0000 0003  # iSCSI, binary; PIV, target port, target port group
+                53 98 00 28            # iSCSI, UTF-8; PIV, target port, SCSI name string of 37 + 1 bytes
+                """) + "iqn.2003-01.org.example:disk,t,0x0001".utf8 + zeros(3)
+            + hex("53 A8 00 20")  // PIV, target device, SCSI name string of 28 + 1 bytes
+            + "iqn.2003-01.org.example:disk".utf8 + zeros(4)
+        let body = Self.unitDesignators + port
+        #expect(hexText(page) == hexText(hex("00 83") + [0, UInt8(body.count)] + body))
+    }
+
+    struct NameRow: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let serial: String
+        let name: [UInt8]
+
+        init(_ title: String, _ serial: String, _ name: String) {
+            (testDescription, self.serial, self.name) = (title, serial, hex(name))
+        }
+    }
+
+    @Test(
+        "the NAA name takes the first 25 hexadecimal digits, as the kernel does",
+        arguments: [
+            NameRow("a UUID", serial, "6001405c 0a80a017 f3d4e5b9 a8c12345"),
+            NameRow("capitals", "ABCDEF01-23456789", "6001405a bcdef012 34567890 00000000"),
+            NameRow("letters that are no digits", "xyz 1-g-2_h;3", "60014051 23000000 00000000 00000000"),
+            NameRow("empty", "", "60014050 00000000 00000000 00000000"),
+            NameRow("no digit at all", "---", "60014050 00000000 00000000 00000000"),
+            NameRow("exactly 25", "1234567890123456789012345", "60014051 23456789 01234567 89012345"),
+            NameRow("26", "12345678901234567890123456", "60014051 23456789 01234567 89012345"),
+        ])
+    func registeredName(_ row: NameRow) throws {
+        let identity = UnitIdentity(serial: row.serial, configString: "")
+        let page = VitalProductData(
+            identity: identity, limits: BlockLimits(maximumTransferBlocks: 0, optimalTransferBlocks: 0),
+            provisioning: .none
+        ).bytes(of: .deviceIdentification)
+        let start = 4 + 4 + 8 + row.serial.utf8.count + 1 + 4
+        #expect(hexText(page[start..<start + 16]) == hexText(row.name))
+    }
+
+    @Test("names of any length stay within one-byte length fields and the list is well formed", arguments: 0...600)
+    func longNames(_ length: Int) {
+        let text = String(repeating: "a", count: length)
+        let identity = UnitIdentity(
+            serial: text, configString: text,
+            port: UnitIdentity.Port(
+                relativeIdentifier: 1, protocolIdentifier: 5, targetPortGroup: 1, targetName: text,
+                portalGroupTag: 1)
+        )
+        let pages = VitalProductData(
+            identity: identity, limits: BlockLimits(maximumTransferBlocks: 0, optimalTransferBlocks: 0),
+            provisioning: .none)
+        let page = pages.bytes(of: .deviceIdentification)
+        #expect(Int(page[2]) << 8 | Int(page[3]) == page.count - 4)
+        var offset = 4
+        var designators = 0
+        while offset < page.count {
+            offset += 4 + Int(page[offset + 3])
+            designators += 1
+        }
+        #expect(offset == page.count)
+        #expect(designators == 7)
+        #expect(pages.bytes(of: .unitSerialNumber).count == 4 + min(length, 254) + 1)
+    }
+
+    @Test("VPD B0h of a unit that can unmap")
+    func blockLimits() {
+        let expected =
+            hex(
+                """
+                00 B0 003C
+                01                # WSNZ
+                01                # MAXIMUM COMPARE AND WRITE LENGTH
+                0000              # OPTIMAL TRANSFER LENGTH GRANULARITY
+                00000400          # MAXIMUM TRANSFER LENGTH
+                00000400          # OPTIMAL TRANSFER LENGTH
+                00000000          # MAXIMUM PREFETCH LENGTH
+                02000000          # MAXIMUM UNMAP LBA COUNT
+                00000004          # MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT
+                00002000          # OPTIMAL UNMAP GRANULARITY
+                80002000          # UGAVALID, UNMAP GRANULARITY ALIGNMENT
+                00000000FFFFFFFF  # MAXIMUM WRITE SAME LENGTH
+                """) + zeros(20)
+        #expect(hexText(pages().bytes(of: .blockLimits)) == hexText(expected))
+    }
+
+    @Test("VPD B0h of a unit that cannot unmap says nothing of it")
+    func blockLimitsWithoutUnmap() {
+        let page = pages(unmap: nil).bytes(of: .blockLimits)
+        #expect(page[20..<36].allSatisfy { $0 == 0 })
+        #expect(page.count == 64)
+    }
+
+    @Test("VPD B1h: rotation rate", arguments: [(UInt16(0), "0000"), (1, "0001"), (7200, "1C20")])
+    func characteristics(_ rate: UInt16, _ bytes: String) {
+        let page = pages(rotation: rate).bytes(of: .blockDeviceCharacteristics)
+        #expect(page == hex("00 B1 003C") + hex(bytes) + zeros(58))
+    }
+
+    @Test("VPD B2h claims what the unit can do, and no more")
+    func provisioning() {
+        func page(_ flags: ProvisioningFlags) -> [UInt8] {
+            pages(provisioning: flags).bytes(of: .logicalBlockProvisioning)
+        }
+        #expect(page(.unmappable(readsZeros: true)) == hex("00 B2 0004 00 E4 00 00"))
+        #expect(page(.unmappable(readsZeros: false)) == hex("00 B2 0004 00 E0 00 00"))
+        #expect(page(.none) == hex("00 B2 0004 00 00 00 00"))
+        let readsZerosAlone = ProvisioningFlags(lbpu: false, lbpws: false, lbpws10: false, lbprz: true)
+        #expect(page(readsZerosAlone) == hex("00 B2 0004 00 00 00 00"))
+        let lbpws10Alone = ProvisioningFlags(lbpu: false, lbpws: false, lbpws10: true, lbprz: false)
+        #expect(page(lbpws10Alone) == hex("00 B2 0004 00 20 00 00"))
+    }
+
+    @Test("an allocation length cuts the data, not the counts in it")
+    func truncation() {
+        let data = pages().bytes(of: .supportedPages)
+        #expect(data.truncated(toAllocationLength: 0) == [])
+        #expect(data.truncated(toAllocationLength: 5) == data[..<5])
+        #expect(data.truncated(toAllocationLength: 10) == data[...])
+        #expect(data.truncated(toAllocationLength: .max) == data[...])
+    }
+}
