@@ -38,7 +38,7 @@ let c: [Target] = [
     .target(name: "CLinux", path: "CSupport/CLinux"),
     .target(name: "CAllocationProbe", path: "CSupport/CAllocationProbe"),
     .systemLibrary(name: "CRBD", path: "CSupport/CRBD", providers: [.apt(["librbd-dev"])]),
-    .systemLibrary(name: "CURing", path: "CSupport/CURing", providers: [.apt(["liburing-dev"])]),
+    .target(name: "CURing", path: "CSupport/CURing", linkerSettings: [.linkedLibrary("uring")]),
     .systemLibrary(
         name: "CNetlink", path: "CSupport/CNetlink", pkgConfig: "libnl-genl-3.0",
         providers: [.apt(["libnl-genl-3-dev"])]),

@@ -36,6 +36,10 @@ int64_t clinux_block_device_size(int fd);
 int clinux_block_device_sector(int fd);
 /// Whole-file POSIX write lock without waiting: 0, -EAGAIN with *holder set to the owner's pid, or -errno.
 int clinux_lock_file(int fd, int *holder);
+/// Lock of the open file description over the whole file without waiting, for writing or shared: 0 or -errno
+/// (-EAGAIN or -EACCES: somebody else has it). Ends with clinux_unlock_image or the description's last close.
+int clinux_lock_image(int fd, bool exclusive);
+void clinux_unlock_image(int fd);
 /// makedev(3)'s inverse for st_rdev.
 unsigned clinux_major(uint64_t device);
 unsigned clinux_minor(uint64_t device);

@@ -1,0 +1,202 @@
+internal import BlockBackend
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// Owner of the open image: checked, claimed and measured.
+struct ImageFile: ~Copyable {
+    /// What the caller asked for; in every message.
+    private let path: String
+    let descriptor: CInt
+    /// Size of the unit in bytes.
+    let size: UInt64
+    private(set) var capabilities = BackendCapabilities()
+    private let isBlockDevice: Bool
+    private var isOpen = true
+
+    /// Opens and claims the image. Parameters and errors as ``FileBackend`` says at `open`.
+    static func open(
+        path: String, direct: Bool, readOnly: Bool, expectedSize: UInt64, blockSize: UInt32
+    ) throws(BackendError) -> ImageFile {
+        guard path.hasPrefix("/"), !path.utf8.contains(0) else {
+            throw BackendError(.invalidArgument, "image \"\(path)\": expected an absolute path")
+        }
+        guard blockSize > 0, expectedSize > 0, expectedSize % UInt64(blockSize) == 0, expectedSize <= Int64.max
+        else {
+            throw BackendError(
+                .invalidArgument,
+                "image \(path): a size of \(expectedSize) bytes is not a whole number of blocks of \(blockSize)")
+        }
+        // Looked at by name first: merely opening a tape or a FIFO has effects.
+        var facts = stat()
+        guard stat(path, &facts) == 0 else { throw failure(errno, path, expectedSize) }
+        let isBlockDevice = try isBlockDevice(facts, path)
+        var flags = O_CLOEXEC | (readOnly ? O_RDONLY : O_RDWR)
+        if direct { flags |= clinux_o_direct() }
+        // On a block device and without O_CREAT: fails if it is mounted or claimed, and claims it.
+        if isBlockDevice { flags |= O_EXCL }
+        let descriptor = Glibc.open(path, flags)
+        guard descriptor >= 0 else { throw failure(errno, path, expectedSize, direct: direct) }
+        var image = ImageFile(
+            path: path, descriptor: descriptor, size: expectedSize, isBlockDevice: isBlockDevice)
+        try image.claim(exclusively: !readOnly)
+        try image.checkSize()
+        if direct { try image.checkAlignment(blockSize: blockSize) }
+        image.measure(readOnly: readOnly)
+        return image
+    }
+
+    private init(path: String, descriptor: CInt, size: UInt64, isBlockDevice: Bool) {
+        self.path = path
+        self.descriptor = descriptor
+        self.size = size
+        self.isBlockDevice = isBlockDevice
+    }
+
+    deinit {
+        if isOpen { Glibc.close(descriptor) }
+    }
+
+    /// Gives up the claim and closes the descriptor. Everything submitted must be back.
+    mutating func close() {
+        guard isOpen else { return }
+        isOpen = false
+        // The kernel may drop a finished request's reference a moment after its completion, and close(2) would
+        // then leave the lock for that moment.
+        if !isBlockDevice { clinux_unlock_image(descriptor) }
+        Glibc.close(descriptor)
+    }
+
+    private static func isBlockDevice(_ facts: stat, _ path: String) throws(BackendError) -> Bool {
+        switch facts.st_mode & S_IFMT {
+        case S_IFREG: return false
+        case S_IFBLK: return true
+        case S_IFDIR:
+            throw BackendError(
+                .isDirectory, "image \(path) is a directory: expected a regular file or a block device")
+        default:
+            throw BackendError(
+                Errno(rawValue: ENOTBLK), "image \(path) is neither a regular file nor a block device")
+        }
+    }
+
+    private static func failure(
+        _ code: CInt, _ path: String, _ expectedSize: UInt64, direct: Bool = false
+    ) -> BackendError {
+        let error = Errno(rawValue: code)
+        switch error {
+        case .noSuchFileOrDirectory:
+            return BackendError(
+                error, "image \(path) does not exist and is not created here: truncate -s \(expectedSize) makes one"
+            )
+        case .resourceBusy:
+            return BackendError(error, "image \(path) is in use: mounted, or claimed by another unit or program")
+        case .permissionDenied, .notPermitted, .readOnlyFileSystem:
+            return BackendError(error, "image \(path) cannot be opened as asked, read-only or not: \(error)")
+        case .invalidArgument where direct:
+            return BackendError(error, "image \(path): this file system has no direct I/O: leave out direct=on")
+        default:
+            return BackendError(error, "image \(path) cannot be opened: \(error)")
+        }
+    }
+
+    private func claim(exclusively: Bool) throws(BackendError) {
+        var facts = stat()
+        guard fstat(descriptor, &facts) == 0 else { throw ImageFile.failure(errno, path, size) }
+        guard try ImageFile.isBlockDevice(facts, path) == isBlockDevice else {
+            throw BackendError(.resourceBusy, "image \(path) was replaced while it was being opened")
+        }
+        if isBlockDevice { return }
+        let code = clinux_lock_image(descriptor, exclusively)
+        if code == -EAGAIN || code == -EACCES {
+            throw BackendError(
+                .resourceBusy, "image \(path) is in use: another unit or program has it locked")
+        }
+        if code != 0 {
+            throw BackendError(
+                Errno(rawValue: -code), "image \(path) cannot be locked: \(Errno(rawValue: -code))")
+        }
+    }
+
+    private func checkSize() throws(BackendError) {
+        if isBlockDevice {
+            let bytes = clinux_block_device_size(descriptor)
+            guard bytes >= 0 else {
+                throw BackendError(Errno(rawValue: CInt(-bytes)), "block device \(path) does not tell its size")
+            }
+            guard UInt64(bytes) >= size else {
+                throw BackendError(
+                    .invalidArgument,
+                    "block device \(path) has \(bytes) bytes: expected \(size) or more, as configured")
+            }
+            return
+        }
+        var facts = stat()
+        guard fstat(descriptor, &facts) == 0 else { throw ImageFile.failure(errno, path, size) }
+        guard UInt64(clamping: facts.st_size) == size else {
+            throw BackendError(
+                .invalidArgument,
+                "image \(path) has \(facts.st_size) bytes: expected exactly \(size), as configured")
+        }
+    }
+
+    /// Finds the alignment that direct I/O asks for by reading: file systems enforce it, but few tell it.
+    private func checkAlignment(blockSize: UInt32) throws(BackendError) {
+        let largest = 65536
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: largest, alignment: largest)
+        defer { buffer.deallocate() }
+        var alignment = 512
+        while alignment <= largest {
+            if pread(descriptor, buffer, alignment, 0) >= 0 { break }
+            let code = errno
+            guard code == EINVAL else {
+                throw BackendError(
+                    Errno(rawValue: code), "image \(path) cannot be read directly: \(Errno(rawValue: code))")
+            }
+            alignment *= 2
+        }
+        guard alignment <= Int(blockSize) else {
+            throw BackendError(
+                .invalidArgument,
+                "image \(path): direct I/O there needs blocks of \(alignment) bytes, the unit has \(blockSize): "
+                    + "leave out direct=on")
+        }
+    }
+
+    private mutating func measure(readOnly: Bool) {
+        capabilities.readOnly = readOnly
+        // Answered writes sit in the page cache or, with direct=on, in the disk's own.
+        capabilities.volatileCache = true
+        capabilities.forceUnitAccess = true
+        capabilities.nativeWriteZeroes = true
+        var facts = stat()
+        guard fstat(descriptor, &facts) == 0 else { return }
+        let queue = DeviceQueue(device: isBlockDevice ? facts.st_rdev : facts.st_dev)
+        capabilities.solidState = queue.number("rotational") == 0
+        if isBlockDevice {
+            capabilities.optimalTransferBytes = queue.number("optimal_io_size") ?? 0
+            // Without these the kernel refuses to punch holes (blkdev_fallocate), and telling that by trying
+            // would cost data.
+            if queue.number("discard_max_bytes") ?? 0 > 0, queue.number("write_zeroes_max_bytes") ?? 0 > 0 {
+                let sector = UInt64(clamping: clinux_block_device_sector(descriptor))
+                discardBy(granules: max(queue.number("discard_granularity") ?? 0, sector))
+            }
+        } else if !capabilities.readOnly, canPunchHoles() {
+            discardBy(granules: UInt64(clamping: facts.st_blksize))
+        }
+    }
+
+    private mutating func discardBy(granules: UInt64) {
+        // Bound: one hole may keep a kernel thread busy that other units wait for; 1 GiB takes milliseconds.
+        capabilities.discard = DiscardCapability(
+            granularity: max(granules, 1), maximumBytes: 1 << 30, readsZeros: true)
+    }
+
+    /// Tries it where there is nothing: behind the end of the file.
+    private func canPunchHoles() -> Bool {
+        let page: Int64 = 4096
+        let (end, overflow) = Int64(size).addingReportingOverflow(page)
+        if overflow { return false }
+        return clinux_fallocate(descriptor, clinux_falloc_punch_hole(), end / page * page, page) == 0
+    }
+}
