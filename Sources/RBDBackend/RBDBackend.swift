@@ -1,1 +1,130 @@
-// Placeholder until the module's first file lands.
+public import BlockBackend
+internal import CRBD
+internal import SystemPackage
+
+/// A logical unit's blocks on an RBD image, by librbd.
+///
+/// Data moves between the unit's segments and librbd without a buffer of ours. Finished operations come from
+/// librbd's own threads, through the ticket; nothing is polled. The image's cache is off, so an answered write is on
+/// stable storage (as `rados` acknowledges it) and FUA costs nothing.
+///
+/// Locks are left to librbd: the first write takes the exclusive lock, and another client's write asks for it back.
+public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
+    // SAFETY: opened on one thread, then used by the owning loop, then closed on a third: one at a time. librbd's
+    // calls may come from any thread.
+    /// What the image can do; settled by `open`.
+    public let capabilities: BackendCapabilities
+    /// Size in bytes of the image or snapshot when it was opened.
+    public let size: UInt64
+
+    /// Lines that the operator should see in the log: settings that were adjusted, what could not be found out,
+    /// who owns the image's lock.
+    public let openNotes: [String]
+
+    /// None: tickets come from librbd's threads.
+    public var completionDescriptor: CInt { -1 }
+
+    private var image: RBDImage?
+    /// The open image, for the I/O calls; the owner is `image`.
+    let handle: rbd_image_t
+
+    /// Connects, opens the image and finds out what it can do. Blocks, bounded by the connect and OSD time-outs;
+    /// to be called on a thread of its own, whose signal mask librados' threads inherit.
+    ///
+    /// - Parameters:
+    ///   - expectedSize: block size × number of LBAs in bytes; the image must have exactly that size.
+    ///   - blockSize: bytes of the unit's logical block.
+    /// - Throws: EINVAL where sizes differ or an option is unusable; ENOENT for a missing pool, namespace, image,
+    ///   snapshot or conf; EACCES, EPERM from cephx; ETIMEDOUT where the cluster does not answer; ESHUTDOWN where
+    ///   it has blocklisted this client; else what librados says.
+    public static func open(
+        _ options: RBDOptions, expectedSize: UInt64, blockSize: UInt32
+    ) throws(BackendError) -> RBDBackend {
+        try options.validate()
+        let cluster = try RadosCluster(id: options.cephxID)
+        var notes = try cluster.configure(options)
+        try cluster.connect()
+        let context = try IOContext(cluster, pool: options.pool, namespace: options.namespace)
+        let image = try RBDImage(context, options)
+
+        let size = try image.size()
+        guard size == expectedSize else {
+            let blocks = blockSize > 0 ? "\(expectedSize / UInt64(blockSize)) blocks of \(blockSize)" : "no blocks"
+            throw BackendError(
+                .invalidArgument,
+                "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
+        }
+        let capabilities = try settleCapabilities(image, options, blockSize: blockSize, notes: &notes)
+        return RBDBackend(image: image, size: size, capabilities: capabilities, notes: notes)
+    }
+
+    private init(image: consuming RBDImage, size: UInt64, capabilities: BackendCapabilities, notes: [String]) {
+        handle = image.handle
+        self.image = consume image
+        self.size = size
+        self.capabilities = capabilities
+        openNotes = notes
+    }
+
+    /// Closes the image and the connection. Blocks: librbd flushes, gives back the lock, and with the cluster away
+    /// waits for the OSD time-out. Every ticket must be back; operations must not follow.
+    public mutating func close() {
+        image = nil
+    }
+
+    var isOpen: Bool {
+        switch image {
+        case .some: true
+        case .none: false
+        }
+    }
+}
+
+/// Settles what the unit may advertise, and notes what the operator should know.
+private func settleCapabilities(
+    _ image: borrowing RBDImage, _ options: RBDOptions, blockSize: UInt32, notes: inout [String]
+) throws(BackendError) -> BackendCapabilities {
+    let layout = try image.layout()
+    let settings = image.effectiveSettings(["rbd_cache", "rbd_discard_granularity_bytes"])
+    let geometry = ImageGeometry(
+        objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
+        discardGranularityBytes: settings["rbd_discard_granularity_bytes"].flatMap(leadingNumber) ?? 65536,
+        blockBytes: UInt64(blockSize), libraryVersion: loadedLibraryVersion())
+
+    var capabilities = BackendCapabilities()
+    capabilities.readOnly = options.readOnly || options.snapshot != nil
+    if !capabilities.readOnly {
+        capabilities.discard = geometry.discard
+        capabilities.nativeWriteSame = true
+        capabilities.nativeCompareAndWriteBytes = geometry.compareAndWriteBytes
+    }
+    // Image and pool metadata outrank what a client sets, so the cache can be on in spite of us.
+    capabilities.volatileCache = settings["rbd_cache"] == "true"
+    capabilities.forceUnitAccess = !capabilities.volatileCache
+    if capabilities.volatileCache {
+        notes.append("rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
+    }
+    capabilities.optimalTransferBytes = layout.stripeUnitBytes
+    // Bound: librbd 16.2 has none (31,000 tried); a ring entry never holds this many.
+    capabilities.maximumSegments = 16_384
+
+    let (flash, note) = image.context.cluster.poolIsOnFlash(image.dataPool() ?? options.pool)
+    capabilities.solidState = flash
+    if let note { notes.append(note) }
+    if !capabilities.readOnly { noteLock(image, &notes) }
+    return capabilities
+}
+
+private func noteLock(_ image: borrowing RBDImage, _ notes: inout [String]) {
+    if image.hasExclusiveLock() == false {
+        notes.append("the image lacks the exclusive-lock feature: nothing keeps a second gateway from writing it")
+    } else if let owner = image.lockOwner() {
+        notes.append("the image is in use: \(owner) owns its exclusive lock, and writes wait until it is given up")
+    }
+}
+
+private func loadedLibraryVersion() -> Int {
+    var (major, minor, extra): (CInt, CInt, CInt) = (0, 0, 0)
+    rbd_version(&major, &minor, &extra)
+    return Int(major) << 8 | Int(minor)
+}

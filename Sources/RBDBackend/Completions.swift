@@ -1,0 +1,94 @@
+internal import BlockBackend
+internal import CRBD
+
+// librbd calls these on a thread of its own, one at a time per image, once per submitted operation. They are
+// top-level functions because a closure would carry an isolation check that fails on such a thread. Each releases the
+// completion before it posts the ticket: once the last ticket is back the owner may close the image.
+
+/// EILSEQ: in `IOResult` a miscompare. From any other operation it must not be taken for one.
+private let miscompareCode: Int32 = -84
+private let ioErrorCode: Int32 = -5
+
+/// Reads.
+func readFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settleRead(returnValue(releasing: completion), IOTicket(opaque: argument))
+}
+
+/// Writes, flushes, discards and write-sames.
+func operationFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settle(returnValue(releasing: completion), IOTicket(opaque: argument))
+}
+
+/// Compare-and-writes.
+func compareFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settleCompare(returnValue(releasing: completion), IOTicket(opaque: argument))
+}
+
+/// Reads with an errand.
+func errandReadFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settleRead(returnValue(releasing: completion), Errand.end(argument))
+}
+
+/// Writes and write-sames with an errand.
+func errandFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settle(returnValue(releasing: completion), Errand.end(argument))
+}
+
+/// Compare-and-writes with an errand.
+func errandCompareFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    settleCompare(returnValue(releasing: completion), Errand.end(argument))
+}
+
+/// A durable write into a cache that is on against our wish: only a flush makes it so. The ticket stays out until
+/// that has ended.
+func cachedWriteFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    let value = returnValue(releasing: completion)
+    let image = Errand.image(argument)
+    let ticket = Errand.end(argument)
+    guard value >= 0 else { return settle(value, ticket) }
+    var flush: rbd_completion_t?
+    var code = rbd_aio_create_completion(ticket.opaque, operationFinished, &flush)
+    guard code >= 0, let flush else { return settle(Int(min(code, ioErrorCode)), ticket) }
+    code = rbd_aio_flush(image, flush)
+    if code < 0 {
+        rbd_aio_release(flush)
+        settle(Int(code), ticket)
+    }
+}
+
+private func returnValue(releasing completion: rbd_completion_t) -> Int {
+    let value = rbd_aio_get_return_value(completion)
+    rbd_aio_release(completion)
+    return value
+}
+
+private func settleRead(_ value: Int, _ ticket: IOTicket) {
+    // The submitter left the wanted length in the ticket. librbd reads short only beyond the image's end, that is
+    // after the image was shrunk behind our back; the rest of the buffer then holds old bytes that nobody may see.
+    if value >= 0 && UInt64(value) < ticket.detailAddress.pointee {
+        ticket.post(IOResult(code: ioErrorCode))
+    } else {
+        settle(value, ticket)
+    }
+}
+
+private func settle(_ value: Int, _ ticket: IOTicket) {
+    let code = Int32(clamping: value)
+    ticket.post(IOResult(code: code == miscompareCode ? ioErrorCode : code))
+}
+
+private func settleCompare(_ value: Int, _ ticket: IOTicket) {
+    let code = Int32(clamping: value)
+    if code == miscompareCode {
+        ticket.post(.miscompare(at: ticket.detailAddress.pointee))
+    } else {
+        ticket.post(IOResult(code: code))
+    }
+}

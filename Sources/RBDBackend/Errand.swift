@@ -1,0 +1,50 @@
+internal import BlockBackend
+internal import CRBD
+internal import Glibc
+
+/// One block of memory for an operation that needs more than its ticket until it has finished: a linear copy of
+/// scattered bytes, a shortened list of iovecs, or the image to flush afterwards.
+///
+/// Only rare operations have one; READ and WRITE of whole buffers do not. The block travels as the callback's
+/// argument and is freed there.
+struct Errand {
+    private struct Header {
+        let ticket: UnsafeMutableRawPointer
+        let image: rbd_image_t
+    }
+
+    // SAFETY: one owner at a time: the submitter until librbd has accepted the operation, then its callback.
+    private let block: UnsafeMutableRawPointer
+    /// Bytes after the header, aligned to 16.
+    var payload: UnsafeMutableRawPointer { block + Errand.headerBytes }
+    /// The callback's argument.
+    var argument: UnsafeMutableRawPointer { block }
+
+    // Multiple of malloc's alignment, so that the payload has it too.
+    private static let headerBytes = 16
+
+    /// A block with room for `bytes`. Nil where memory is short.
+    init?(_ ticket: IOTicket, image: rbd_image_t, bytes: Int) {
+        precondition(MemoryLayout<Header>.size <= Errand.headerBytes)
+        guard let block = malloc(Errand.headerBytes + bytes) else { return nil }
+        block.initializeMemory(as: Header.self, to: Header(ticket: ticket.opaque, image: image))
+        self.block = block
+    }
+
+    /// Frees the block. Only where librbd has not accepted the operation.
+    func cancel() {
+        free(block)
+    }
+
+    /// Frees the block behind a callback's argument. - Returns: its ticket.
+    static func end(_ argument: UnsafeMutableRawPointer) -> IOTicket {
+        let ticket = argument.assumingMemoryBound(to: Header.self).pointee.ticket
+        free(argument)
+        return IOTicket(opaque: ticket)
+    }
+
+    /// The image behind a callback's argument.
+    static func image(_ argument: UnsafeMutableRawPointer) -> rbd_image_t {
+        argument.assumingMemoryBound(to: Header.self).pointee.image
+    }
+}

@@ -1,0 +1,50 @@
+package import BlockBackend
+
+/// What of an open image decides the unit's capabilities. Plain numbers, so that the rules can be tested in a table.
+package struct ImageGeometry: Sendable, Equatable {
+    /// Bytes of one RADOS object.
+    package var objectBytes: UInt64
+    /// Bytes of one stripe unit; equal to `objectBytes` without fancy striping.
+    package var stripeUnitBytes: UInt64
+    /// `rbd_discard_granularity_bytes` in force.
+    package var discardGranularityBytes: UInt64
+    /// Block size of the logical unit.
+    package var blockBytes: UInt64
+    /// Version of the librbd that is loaded: major × 256 + minor.
+    package var libraryVersion: Int
+
+    /// All quantities in bytes but the version.
+    package init(
+        objectBytes: UInt64, stripeUnitBytes: UInt64, discardGranularityBytes: UInt64, blockBytes: UInt64,
+        libraryVersion: Int
+    ) {
+        self.objectBytes = objectBytes
+        self.stripeUnitBytes = stripeUnitBytes
+        self.discardGranularityBytes = discardGranularityBytes
+        self.blockBytes = blockBytes
+        self.libraryVersion = libraryVersion
+    }
+
+    /// librbd 1.19 (Ceph 18); the first whose compare-and-write is bounded by the stripe unit and not by a sector.
+    package static let wideCompareAndWrite = 1 << 8 | 19
+
+    /// Longest extent that `compareAndWrite` may take: one block, or 0 where librbd would refuse even that.
+    ///
+    /// An extent must lie in one object and one stripe unit; up to Ceph 17 also in one 512-byte sector. Blocks are
+    /// aligned, so one block never crosses either if its size divides them; two blocks could.
+    package var compareAndWriteBytes: UInt64 {
+        guard blockBytes > 0, stripeUnitBytes > 0, stripeUnitBytes % blockBytes == 0 else { return 0 }
+        if libraryVersion < ImageGeometry.wideCompareAndWrite && blockBytes > 512 { return 0 }
+        return blockBytes
+    }
+
+    /// How the image deallocates. Ranges are zeroed exactly (see `RBDBackend.discard`), so reads of them are zeros;
+    /// the granularity is what the cluster frees well, and the longest discard that of the original: four objects.
+    package var discard: DiscardCapability {
+        let object = max(objectBytes, blockBytes)
+        let granularity = min(max(discardGranularityBytes, blockBytes), object)
+        // Bound: obj_size is at most 32 MiB by librbd; the comparison guards against a broken header.
+        let longest = object > UInt64.max / 4 ? object : object * 4
+        return DiscardCapability(granularity: granularity, maximumBytes: longest, readsZeros: true)
+    }
+}

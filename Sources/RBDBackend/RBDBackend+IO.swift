@@ -1,0 +1,174 @@
+public import BlockBackend
+internal import CRBD
+internal import Glibc
+
+// SAFETY: librbd keeps the segments' addresses until the callback, and for vectored reads also that of the iovec array
+// itself (16.2 does not copy it). Both live until the ticket is posted: the contract of SegmentList.
+
+extension RBDBackend {
+    /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
+    public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
+        ticket.detailAddress.pointee = extent.length
+        switch coverage(of: extent, by: segments) {
+        case .linear(let bytes):
+            return submit(ticket.opaque, readFinished) {
+                rbd_aio_read(handle, extent.offset, Int(extent.length), bytes, $0)
+            }
+        case .vectored:
+            return submit(ticket.opaque, readFinished) {
+                rbd_aio_readv(handle, segments.base, CInt(segments.count), extent.offset, $0)
+            }
+        case .trimmed(let count, let last):
+            guard let errand = trimmedList(segments, count: count, last: last, ticket) else { return noMemory }
+            return submit(errand, errandReadFinished) {
+                rbd_aio_readv(handle, errand.iovecs, CInt(count), extent.offset, $0)
+            }
+        case .tooShort: return tooShort
+        }
+    }
+
+    /// Writes straight from `segments`. With the cache off every answered write is durable, so `durable` adds
+    /// nothing; with a cache that metadata forces on, a flush follows before the answer.
+    public mutating func write(
+        _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
+    ) -> Submission {
+        if durable && capabilities.volatileCache { return writeThroughCache(extent, segments, ticket) }
+        switch coverage(of: extent, by: segments) {
+        case .linear(let bytes):
+            return submit(ticket.opaque, operationFinished) {
+                rbd_aio_write(handle, extent.offset, Int(extent.length), bytes, $0)
+            }
+        case .vectored:
+            return submit(ticket.opaque, operationFinished) {
+                rbd_aio_writev(handle, segments.base, CInt(segments.count), extent.offset, $0)
+            }
+        case .trimmed(let count, let last):
+            guard let errand = trimmedList(segments, count: count, last: last, ticket) else { return noMemory }
+            return submit(errand, errandFinished) {
+                rbd_aio_writev(handle, errand.iovecs, CInt(count), extent.offset, $0)
+            }
+        case .tooShort: return tooShort
+        }
+    }
+
+    /// Waits for the writes under way and, where a cache is on, writes it back.
+    public mutating func flush(ticket: IOTicket) -> Submission {
+        submit(ticket.opaque, operationFinished) { rbd_aio_flush(handle, $0) }
+    }
+
+    /// Deallocates whole objects and zeroes the rest, byte for byte.
+    ///
+    /// `rbd_aio_discard` would leave the ends that fill no granule as they were (`rbd_skip_partial_discard`,
+    /// `rbd_discard_granularity_bytes`), and the range would not read zeros. `rbd_aio_write_zeroes` is the same
+    /// operation with a granularity of one byte.
+    public mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        submit(ticket.opaque, operationFinished) {
+            rbd_aio_write_zeroes(handle, extent.offset, Int(extent.length), $0, 0, 0)
+        }
+    }
+
+    /// Hands the pattern to the OSDs once per object; a pattern of zeros deallocates as `discard` does
+    /// (`rbd_discard_on_zeroed_write_same`).
+    public mutating func writeSame(
+        _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
+    ) -> Submission {
+        if let pattern = linear(segments, patternLength) {
+            return submit(ticket.opaque, operationFinished) {
+                rbd_aio_writesame(handle, extent.offset, Int(extent.length), pattern, patternLength, $0, 0)
+            }
+        }
+        guard segments.byteCount >= UInt64(patternLength) else { return tooShort }
+        guard let errand = gathered(segments, patternLength, ticket) else { return noMemory }
+        return submit(errand, errandFinished) {
+            rbd_aio_writesame(handle, extent.offset, Int(extent.length), errand.bytes, patternLength, $0, 0)
+        }
+    }
+
+    /// One atomic operation on one object, carried out by its OSD.
+    public mutating func compareAndWrite(
+        _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
+    ) -> Submission {
+        // Bound: at most one block, capabilities.nativeCompareAndWriteBytes.
+        let half = Int(extent.length)
+        let mismatch = ticket.detailAddress
+        mismatch.pointee = 0
+        if let bytes = linear(segments, 2 * half) {
+            return submit(ticket.opaque, compareFinished) {
+                CInt(
+                    clamping: rbd_aio_compare_and_write(
+                        handle, extent.offset, half, bytes, bytes + half, $0, mismatch, 0))
+            }
+        }
+        guard segments.byteCount >= UInt64(2 * half) else { return tooShort }
+        guard let errand = gathered(segments, 2 * half, ticket) else { return noMemory }
+        let bytes = errand.bytes
+        return submit(errand, errandCompareFinished) {
+            CInt(
+                clamping: rbd_aio_compare_and_write(
+                    handle, extent.offset, half, bytes, bytes + half, $0, mismatch, 0))
+        }
+    }
+
+    /// Nothing: librbd starts each operation as it comes.
+    public mutating func submitBatch() {}
+
+    /// Nothing: librbd's threads post the tickets.
+    public mutating func reap() {}
+
+    private func writeThroughCache(_ extent: ByteExtent, _ segments: SegmentList, _ ticket: IOTicket) -> Submission
+    {
+        guard segments.byteCount >= extent.length else { return tooShort }
+        guard let errand = gathered(segments, Int(extent.length), ticket) else { return noMemory }
+        return submit(errand, cachedWriteFinished) {
+            rbd_aio_write(handle, extent.offset, Int(extent.length), errand.bytes, $0)
+        }
+    }
+}
+
+extension RBDBackend {
+    private var noMemory: Submission { .done(IOResult(code: -ENOMEM)) }
+    private var tooShort: Submission { .done(IOResult(code: -EINVAL)) }
+
+    /// Makes a completion and hands it to `start`; where librbd refuses, takes it back and answers at once.
+    private func submit(
+        _ argument: UnsafeMutableRawPointer, _ finished: rbd_callback_t, _ start: (rbd_completion_t) -> CInt
+    ) -> Submission {
+        precondition(isOpen, "an operation on a closed image")
+        var completion: rbd_completion_t?
+        var code = rbd_aio_create_completion(argument, finished, &completion)
+        guard code >= 0, let completion else { return .done(IOResult(code: min(code, -1))) }
+        code = start(completion)
+        if code >= 0 { return .pending }
+        // librbd refuses only for its arguments, before anything is queued: no callback comes.
+        rbd_aio_release(completion)
+        return .done(IOResult(code: code))
+    }
+
+    private func submit(
+        _ errand: Errand, _ finished: rbd_callback_t, _ start: (rbd_completion_t) -> CInt
+    ) -> Submission {
+        let submission = submit(errand.argument, finished, start)
+        if case .done = submission { errand.cancel() }
+        return submission
+    }
+
+    /// The first `length` bytes of `segments` as an errand's payload. Nil where memory is short.
+    private func gathered(_ segments: SegmentList, _ length: Int, _ ticket: IOTicket) -> Errand? {
+        guard let errand = Errand(ticket, image: handle, bytes: length) else { return nil }
+        segments.read(into: UnsafeMutableRawBufferPointer(start: errand.payload, count: length))
+        return errand
+    }
+
+    private func trimmedList(_ segments: SegmentList, count: Int, last: Int, _ ticket: IOTicket) -> Errand? {
+        let bytes = count * MemoryLayout<iovec>.stride
+        guard let errand = Errand(ticket, image: handle, bytes: bytes) else { return nil }
+        errand.iovecs.initialize(from: segments.base, count: count)
+        errand.iovecs[count - 1].iov_len = last
+        return errand
+    }
+}
+
+extension Errand {
+    fileprivate var bytes: UnsafeMutablePointer<CChar> { payload.assumingMemoryBound(to: CChar.self) }
+    fileprivate var iovecs: UnsafeMutablePointer<iovec> { payload.assumingMemoryBound(to: iovec.self) }
+}
