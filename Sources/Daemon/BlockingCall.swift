@@ -20,14 +20,15 @@ enum BlockingCall {
     /// Waits until `condition` holds, looking every few milliseconds.
     ///
     /// - Returns: false if it still does not hold after `limit`.
-    static func wait(atMost limit: Duration, until condition: () async -> Bool) async -> Bool {
+    static func wait(atMost limit: Duration, until condition: @Sendable () async -> Bool) async -> Bool {
         let clock = ContinuousClock()
         let end = clock.now + limit
         var pause = Duration.milliseconds(1)
         while !(await condition()) {
             if clock.now >= end { return false }
             // A cancelled task must still wait: what it waits for is not cancelled.
-            await Task.detached { try? await Task.sleep(for: pause) }.value
+            let length = pause
+            _ = await Task.detached { try? await Task.sleep(for: length) }.value
             pause = min(pause * 2, .milliseconds(20))
         }
         return true

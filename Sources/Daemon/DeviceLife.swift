@@ -15,7 +15,7 @@ struct DeviceLife: Equatable {
         case opening
         /// As before, but the kernel has been told ETIMEDOUT.
         case overdue
-        /// As before, but the device has been removed.
+        /// Being opened or recovered, but the device has been removed: closed when that ends.
         case abandoned
         /// A device of an earlier daemon whose backend could not be opened: tried again later, blocked until then.
         case waiting
@@ -113,10 +113,11 @@ struct DeviceLife: Equatable {
     /// The kernel removes the device.
     mutating func removed() -> Action {
         switch state {
-        case .serving, .recovering:
+        case .serving:
             state = .closing
             return .drain
-        case .opening, .overdue:
+        case .opening, .overdue, .recovering:
+            // A recovery may be inside configfs, which the removal holds locked until it is answered.
             state = .abandoned
             return .answer
         case .waiting:

@@ -46,7 +46,7 @@ struct DeviceOpening: Sendable {
             case "file": return .success(try openFile(node, profile, device, report))
             case "rbd": return .success(try openImage(node, profile, device, report))
             default:
-                throw OpenFailure(errno: .noDevice, message: "subtype \(device.subtype) is not served here")
+                throw OpenFailure(errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
         } catch {
             return .failure(error)
@@ -64,32 +64,33 @@ struct DeviceOpening: Sendable {
     private func profile(
         _ node: UIONode, _ device: DeviceConfiguration
     ) throws(OpenFailure) -> UnitProfile {
-        let backstore = ConfigFSTree(mountedAt: service.configFSRoot).backstore(try Self.backstoreName(node.name))
+        let name = try Self.backstoreName(node.name)
+        let backstore = ConfigFSTree(mountedAt: service.configFSRoot).backstore(name)
+        let (blockSize, bytes, transfer) = try Self.attributes(of: backstore)
+        guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
+            throw OpenFailure(
+                errno: .invalidArgument,
+                message: "hw_block_size is \(blockSize), expected a power of two from 512 to 65536")
+        }
+        guard bytes >= UInt64(blockSize), bytes % UInt64(blockSize) == 0 else {
+            throw OpenFailure(
+                errno: .invalidArgument,
+                message: "dev_size is \(bytes), expected a multiple of the block size \(blockSize) above 0")
+        }
+        return UnitProfile(
+            name: "\(device.subtype)/\(node.name.device)",
+            capacity: Capacity(blocks: bytes / UInt64(blockSize), blockSize: UInt32(blockSize)),
+            maximumTransferBlocks: UInt32(clamping: transfer), configString: device.cleaned,
+            commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 })
+    }
+
+    private static func attributes(
+        of backstore: Backstore
+    ) throws(OpenFailure) -> (blockSize: Int, bytes: UInt64, transfer: Int) {
         do throws(ConfigFSError) {
-            let blockSize = try backstore.blockSize()
-            let bytes = try backstore.size()
-            guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
-                throw OpenFailure(
-                    errno: .invalidArgument,
-                    message: "hw_block_size is \(blockSize), expected a power of two from 512 to 65536")
-            }
-            guard bytes >= UInt64(blockSize), bytes % UInt64(blockSize) == 0 else {
-                throw OpenFailure(
-                    errno: .invalidArgument,
-                    message: "dev_size is \(bytes), expected a multiple of the block size \(blockSize) above 0")
-            }
-            return UnitProfile(
-                name: "\(device.subtype)/\(node.name.device)",
-                capacity: Capacity(blocks: bytes / UInt64(blockSize), blockSize: UInt32(blockSize)),
-                maximumTransferBlocks: UInt32(try backstore.maximumTransferBlocks()),
-                configString: device.cleaned,
-                commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 })
-        } catch let error as ConfigFSError {
-            throw OpenFailure(errno: error.errno, message: error.description)
-        } catch let error as OpenFailure {
-            throw error
+            return (try backstore.blockSize(), try backstore.size(), try backstore.maximumTransferBlocks())
         } catch {
-            throw OpenFailure(errno: .ioError, message: "\(error)")
+            throw OpenFailure(errno: error.errno, message: error.description)
         }
     }
 

@@ -19,6 +19,8 @@ public enum NetlinkError: Error, Equatable, Sendable, CustomStringConvertible {
         case .familyMissing:
             "the kernel has no netlink family TCM-USER: target_core_user is not loaded (modprobe target_core_user)"
         case .setUp(let step, let message): "netlink: \(step): \(message)"
+        case .featuresRefused(.notPermitted):
+            "netlink: the kernel refused SET_FEATURES: it takes CAP_NET_ADMIN, run as root"
         case .featuresRefused(let errno): "netlink: the kernel refused SET_FEATURES: \(errno)"
         case .noAcknowledgement: "netlink: the kernel did not acknowledge SET_FEATURES"
         case .system(let call, let errno): "netlink: \(call): \(errno)"

@@ -3,7 +3,10 @@ public import SystemPackage
 /// What the kernel asked for, and what its answer must name: every request of version 2 waits, in the kernel and
 /// without a time limit, for exactly one answer.
 public struct NetlinkRequest: Hashable, Sendable {
-    /// What was asked for; an answer of another kind is refused.
+    /// What was asked for.
+    ///
+    /// An answer of another kind is worse than none: the kernel refuses it (EINVAL), forgets the request all the same,
+    /// and whoever waits for it waits for ever (tcmu_genl_cmd_done; seen with 6.1).
     public enum Kind: UInt8, Sendable {
         /// TCMU_CMD_ADDED_DEVICE
         case added = 1
@@ -57,7 +60,8 @@ public enum DeviceChange: Equatable, Sendable {
 
 /// What a netlink socket had to tell.
 public enum TCMUEvent: Equatable, Sendable {
-    /// A device has been configured and waits to be served.
+    /// A device has been configured and waits to be served. If the answer is an error the kernel takes the device back
+    /// without another event.
     case added(AnnouncedDevice)
     /// A device is going; it must be let go of. While the kernel waits it holds the device's configfs directory locked.
     case removed(AnnouncedDevice)
@@ -66,7 +70,7 @@ public enum TCMUEvent: Equatable, Sendable {
     /// Events were lost: the receive buffer was full (ENOBUFS) or a message longer than any. Whoever receives this looks
     /// at all UIO nodes for devices it does not know.
     case overrun
-    /// The kernel did not take one of our answers. ENODEV: nobody waits for it any more.
+    /// The kernel did not take one of our answers. ENODEV: nobody waits for it, any more or at all.
     case replyRefused(NetlinkRequest?, Errno)
     /// A message of our family that makes no sense. With a request it still can, and must, be answered: EINVAL.
     case malformed(reason: String, request: NetlinkRequest?)

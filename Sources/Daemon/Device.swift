@@ -1,0 +1,224 @@
+internal import ConfigFS
+internal import Configuration
+internal import Logging
+internal import LogicalUnit
+internal import SystemPackage
+internal import TCMUNetlink
+internal import TCMURing
+
+/// One device of the kernel's, from its announcement to its end.
+///
+/// Decisions are `DeviceLife`'s; this performs them. Nothing that may block runs here: backend, node and configfs
+/// are reached through `BlockingCall`, the unit through its loop.
+actor Device {
+    nonisolated let node: UIONode
+    nonisolated let label: String
+    let environment: DeviceEnvironment
+    let backstore: Backstore
+    let logger: Logger
+
+    var life: DeviceLife
+    var unit: (any ControlledUnit)?
+    var loop: EngineLoop?
+    private var addedRequest: NetlinkRequest?
+    private let events: AsyncStream<UnitEvent>
+    private let reporter: AsyncStream<UnitEvent>.Continuation
+    private var attempts = 0
+    var recoveries = 0
+    private(set) var openedBytes: UInt64 = 0
+
+    /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
+    init(
+        node: UIONode, backstore: BackstoreName, origin: DeviceLife.Origin, request: NetlinkRequest?,
+        environment: DeviceEnvironment
+    ) {
+        self.node = node
+        label = node.name.configuration
+        self.environment = environment
+        self.backstore = environment.tree.backstore(backstore)
+        life = DeviceLife(origin: origin)
+        addedRequest = request
+        var logger = environment.logger
+        logger[metadataKey: "lun.name"] = "\(node.name.device)"
+        logger[metadataKey: "uio.minor"] = "\(node.minor)"
+        self.logger = logger
+        (events, reporter) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
+    }
+
+    /// Opens the device and serves it; returns when it is closed for good, or forgotten.
+    func run() async {
+        async let listening: Void = listen()
+        async let watching: Void = watchDeadline()
+        await open()
+        await watching
+        await listening
+    }
+
+    // MARK: - Opening
+
+    private func open() async {
+        attempts += 1
+        let (opening, node, backstore) = (environment.opening, node, backstore)
+        let existing = life.origin == .existing
+        let reporter = reporter
+        logger.debug("opening", metadata: ["config": "\(label)"])
+        let result = await BlockingCall.run("open-\(node.nodeName)") { () -> Result<OpenedDevice, OpenFailure> in
+            if existing {
+                do throws(ConfigFSError) {
+                    // What a daemon before us left in flight is answered BUSY and comes again.
+                    try backstore.setBlocked(true)
+                    try backstore.resetRing(.busy)
+                } catch {
+                    return .failure(OpenFailure(errno: error.errno, message: error.description))
+                }
+            }
+            return opening.open(node) { reporter.yield($0) }
+        }
+        switch result ?? .failure(OpenFailure(errno: .resourceTemporarilyUnavailable, message: "no thread left")) {
+        case .success(let opened): await serve(opened)
+        case .failure(let failure): await openFailed(failure)
+        }
+    }
+
+    /// Attaches first and decides then: attaching takes a bounded time, and a removal may come meanwhile.
+    private func serve(_ opened: OpenedDevice) async {
+        let loop = environment.loops.leastLoaded()
+        do throws(Errno) {
+            try await loop.attach(opened.unit)
+        } catch {
+            await close(opened.unit)
+            return await openFailed(OpenFailure(errno: error, message: "cannot be attached to a loop"))
+        }
+        (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
+        for note in opened.notes { logger.warning("\(label): \(note)") }
+        guard life.opened() == .serve else { return await retire() }
+        if life.origin == .existing { await setBlocked(false) }
+        logger.info("serving", metadata: ["config": "\(label)", "bytes": "\(opened.bytes)"])
+        answerAdded(nil)
+    }
+
+    private func openFailed(_ failure: OpenFailure) async {
+        logger.error(
+            "\(label): cannot be opened: \(failure.message)", metadata: ["errno": "\(failure.errno.rawValue)"])
+        switch life.openFailed() {
+        case .refuse:
+            answerAdded(failure.errno)
+            reporter.finish()
+        case .retry:
+            let pause = min(30, 1 << min(attempts - 1, 5))
+            logger.notice("\(label): initiators get BUSY; next attempt in \(pause) s")
+            try? await Task.sleep(for: .seconds(pause))
+            if life.retryDue() == .open { await open() } else { reporter.finish() }
+        default: reporter.finish()
+        }
+    }
+
+    private func watchDeadline() async {
+        guard life.origin == .added else { return }
+        let limit = environment.service.openTimeout
+        _ = await BlockingCall.wait(atMost: limit) { await self.life.state != .opening }
+        guard life.deadlinePassed() == .timeOut else { return }
+        logger.error(
+            """
+            \(label): the backend has not opened within \(limit); the kernel is told ETIMEDOUT. Is the cluster or \
+            file system behind it reachable?
+            """)
+        answerAdded(.timedOut)
+    }
+
+    private func answerAdded(_ errno: Errno?) {
+        guard let request = addedRequest else { return }
+        addedRequest = nil
+        environment.reply(request, errno)
+    }
+
+    // MARK: - Changes
+
+    /// A setting is to change. - Returns: what the kernel is told.
+    func reconfigure(_ change: DeviceChange) -> Errno? {
+        switch change {
+        case .size(let bytes) where bytes == openedBytes: return nil
+        case .configuration(let text) where text == node.name.configuration: return nil
+        case .size(let bytes):
+            logger.error("\(label): the size cannot change from \(openedBytes) to \(bytes) bytes while in use")
+            return .notSupportedOnSocket
+        case .configuration, .writeCache, .unknown: return .notSupportedOnSocket
+        }
+    }
+
+    // MARK: - Events of the unit
+
+    private func listen() async {
+        for await event in events { await handle(event) }
+    }
+
+    private func handle(_ event: UnitEvent) async {
+        switch event {
+        case .ringFailed(let error):
+            logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
+            if life.ringLost() == .recover { Task { await self.recover() } }
+        case .factsNeeded: Task { await self.deliverFacts() }
+        case .ringGone: logger.info("\(label): the kernel has closed the ring")
+        case .taskManagement(let name, let commands):
+            logger.notice("\(label): \(name) for \(commands) commands in flight")
+        case .commandLate(let cdb, let milliseconds):
+            logger.error(
+                """
+                \(label): command [\(cdb)] not answered within \(milliseconds) ms; further commands get BUSY until \
+                it is
+                """)
+        case .lateCommandAnswered(let cdb): logger.notice("\(label): late command [\(cdb)] answered")
+        case .unsupportedOperation(let cdb): logger.info("\(label): [\(cdb)] is not supported")
+        case .shortBuffer(let cdb, let expected, let delivered):
+            logger.error("\(label): [\(cdb)] came with \(delivered) bytes of buffer, expected \(expected)")
+        case .tooManySegments(let count):
+            logger.error("\(label): a command in \(count) pieces, at most \(Limits.segments) are taken")
+        case .backendError(let cdb, let errno):
+            logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
+        }
+    }
+
+    private func deliverFacts() async {
+        guard let unit, let loop else { return }
+        var facts: BackstoreFacts?
+        // Not while the device is being removed: configfs would hold the reader.
+        if life.state == .serving {
+            let reader = FactsReader(tree: environment.tree, backstore: backstore)
+            let result = await BlockingCall.run("facts-\(node.nodeName)") {
+                Result { () throws(ConfigFSError) in try reader.read() }
+            }
+            switch result {
+            case .success(let read): facts = read
+            case .failure(let error): logger.warning("\(label): \(error)")
+            case nil: logger.warning("\(label): no thread to read configfs with")
+            }
+        }
+        loop.post(unit) { [facts] in unit.deliver(facts) }
+    }
+
+    // MARK: - Pieces
+
+    /// Blocks or unblocks the device in the kernel; a failure is logged, and the device goes on.
+    func setBlocked(_ blocked: Bool) async {
+        let backstore = backstore
+        let failure = await BlockingCall.run("block-\(node.nodeName)") { () -> ConfigFSError? in
+            do throws(ConfigFSError) {
+                try backstore.setBlocked(blocked)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure = failure ?? nil { logger.warning("\(label): \(failure)") }
+    }
+
+    /// Closes the backend of a unit that no loop has any longer.
+    func close(_ unit: any ControlledUnit) async {
+        _ = await BlockingCall.run("close-\(node.nodeName)") { unit.closeBackend() }
+    }
+
+    /// No more events come.
+    func endEvents() {
+        reporter.finish()
+    }
+}

@@ -1,0 +1,43 @@
+internal import ConfigFS
+internal import Configuration
+internal import Logging
+internal import LogicalUnit
+internal import SystemPackage
+internal import TCMUNetlink
+
+/// What every device needs from the daemon around it.
+struct DeviceEnvironment: Sendable {
+    let service: ServiceConfiguration
+    let loops: LoopPool
+    let logger: Logger
+    /// Answers the kernel; a refused answer is logged by whoever receives the refusal.
+    let reply: @Sendable (NetlinkRequest, Errno?) -> Void
+
+    var opening: DeviceOpening { DeviceOpening(service: service) }
+    var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
+}
+
+/// The loop threads of the daemon; a new unit goes to the one with the fewest.
+final class LoopPool: Sendable {
+    private let loops: [EngineLoop]
+
+    /// Starts `count` loops, at least one.
+    init(count: Int) throws(Errno) {
+        var loops: [EngineLoop] = []
+        for number in 0..<max(count, 1) { loops.append(try EngineLoop.start(name: "tcmud-loop\(number)")) }
+        self.loops = loops
+    }
+
+    /// The loop that has the least to do, by number of units.
+    func leastLoaded() -> EngineLoop {
+        guard let loop = loops.min(by: { $0.attachedUnits < $1.attachedUnits }) else {
+            preconditionFailure("a pool has at least one loop")
+        }
+        return loop
+    }
+
+    /// Ends all loops. No unit is attached any longer.
+    func stop() async {
+        for loop in loops { await loop.stop() }
+    }
+}

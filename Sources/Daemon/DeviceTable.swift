@@ -1,0 +1,169 @@
+internal import Configuration
+internal import Logging
+internal import SystemPackage
+internal import TCMUNetlink
+internal import TCMURing
+
+/// All devices that are ours, by the minor of their UIO node.
+///
+/// Decides which device an event is for and lets go of it at once: every device works in tasks of its own, so that
+/// none waits for another one's backend.
+actor DeviceTable {
+    private var devices: [UInt32: Device] = [:]
+    private let environment: DeviceEnvironment
+    private var logger: Logger { environment.logger }
+    private var isStopping = false
+
+    init(environment: DeviceEnvironment) {
+        self.environment = environment
+    }
+
+    /// Takes over what an earlier daemon left, and forgets what has vanished.
+    ///
+    /// - Returns: how many devices are ours now.
+    @discardableResult
+    func rescan() -> Int {
+        let scan: UIONode.Scan
+        do throws(UIONodeError) {
+            scan = try UIONode.scan(sysfs: environment.service.sysfsRoot)
+        } catch {
+            logger.error("UIO devices cannot be listed: \(error)")
+            return devices.count
+        }
+        for rejected in scan.rejected { logger.warning("\(rejected)") }
+        let present = Set(scan.nodes.map(\.minor))
+        for (minor, device) in devices where !present.contains(minor) {
+            logger.notice("\(device.label): has vanished without a word; closed")
+            devices[minor] = nil
+            Task { await device.remove(nil) }
+        }
+        for node in scan.nodes where devices[node.minor] == nil && isOurs(node.name) {
+            begin(node, origin: .existing, request: nil)
+        }
+        return devices.count
+    }
+
+    /// Handles one event. - Returns: true if events were lost and the kernel's waiters must be released.
+    func handle(_ event: TCMUEvent) -> Bool {
+        switch event {
+        case .added(let announced): added(announced)
+        case .removed(let announced): removed(announced)
+        case .reconfigured(let announced, let change): reconfigured(announced, change)
+        case .overrun:
+            logger.error("netlink events were lost: the receive buffer was full")
+            return true
+        case .replyRefused(let request, let errno):
+            logger.notice("the kernel no longer waits for an answer: \(errno)", metadata: Self.metadata(request))
+        case .malformed(let reason, let request):
+            logger.error("malformed netlink event: \(reason)", metadata: Self.metadata(request))
+            if let request { environment.reply(request, .invalidArgument) }
+        case .ignored(let reason): logger.debug("netlink message ignored: \(reason)")
+        }
+        return false
+    }
+
+    /// Closes every device; each is left configured and unblocked.
+    func stopAll(within limit: Duration) async {
+        isStopping = true
+        await withTaskGroup(of: Void.self) { group in
+            for device in devices.values { group.addTask { await device.stop(within: limit) } }
+        }
+        devices = [:]
+    }
+
+    /// A line per device: what it is and what it has done.
+    func status() async -> [String] {
+        var lines: [String] = []
+        for device in devices.values.sorted(by: { $0.node.minor < $1.node.minor }) {
+            lines.append(await device.statusLine())
+        }
+        return lines
+    }
+
+    // MARK: - Events
+
+    private func added(_ announced: AnnouncedDevice) {
+        guard let name = name(of: announced), isOurs(name) else { return }
+        if isStopping {
+            if let request = announced.request { environment.reply(request, .resourceTemporarilyUnavailable) }
+            return
+        }
+        if let stale = devices[announced.minor] {
+            // Its removal was never told; its node's number has a new owner.
+            devices[announced.minor] = nil
+            Task { await stale.remove(nil) }
+        }
+        do throws(UIONodeError) {
+            let node = try UIONode(minor: announced.minor, sysfs: environment.service.sysfsRoot)
+            begin(node, origin: .added, request: announced.request)
+        } catch {
+            logger.error("\(announced.name): \(error)")
+            if let request = announced.request { environment.reply(request, .operationNotSupportedByDevice) }
+        }
+    }
+
+    private func removed(_ announced: AnnouncedDevice) {
+        guard let device = devices.removeValue(forKey: announced.minor) else {
+            // Not ours, or refused before. The kernel waits if the subtype is ours and we were told of it.
+            if let name = name(of: announced), isOurs(name), let request = announced.request {
+                environment.reply(request, nil)
+            }
+            return
+        }
+        Task { await device.remove(announced.request) }
+    }
+
+    private func reconfigured(_ announced: AnnouncedDevice, _ change: DeviceChange) {
+        let environment = environment
+        guard let device = devices[announced.minor] else {
+            if let name = name(of: announced), isOurs(name), let request = announced.request {
+                environment.reply(request, .operationNotSupportedByDevice)
+            }
+            return
+        }
+        Task {
+            let errno = await device.reconfigure(change)
+            if let request = announced.request { environment.reply(request, errno) }
+        }
+    }
+
+    private func begin(_ node: UIONode, origin: DeviceLife.Origin, request: NetlinkRequest?) {
+        do throws(OpenFailure) {
+            let name = try DeviceOpening.backstoreName(node.name)
+            let device = Device(
+                node: node, backstore: name, origin: origin, request: request, environment: environment)
+            devices[node.minor] = device
+            Task {
+                await device.run()
+                forget(device)
+            }
+        } catch {
+            logger.error("\(node.name.configuration): \(error.message)")
+            if let request { environment.reply(request, error.errno) }
+        }
+    }
+
+    /// A device has ended by itself: refused, or closed.
+    private func forget(_ device: Device) {
+        if devices[device.node.minor] === device { devices[device.node.minor] = nil }
+    }
+
+    /// Whether a device is for us: its subtype, exactly. All others are another daemon's, and never answered.
+    private func isOurs(_ name: UIODeviceName) -> Bool {
+        DeviceOpening.subtypes.contains(DeviceConfiguration.subtype(of: name.configuration))
+    }
+
+    private func name(of announced: AnnouncedDevice) -> UIODeviceName? {
+        do throws(UIONodeError.Reason) {
+            return try UIODeviceName(parsing: announced.name)
+        } catch {
+            logger.warning("netlink names a device \(announced.name.debugDescription), which cannot be: \(error)")
+            return nil
+        }
+    }
+
+    private static func metadata(_ request: NetlinkRequest?) -> Logger.Metadata {
+        guard let request else { return [:] }
+        return ["request": "\(request.kind)", "device.id": "\(request.deviceID)"]
+    }
+}

@@ -1,0 +1,18 @@
+internal import LogicalUnit
+internal import TCMURing
+
+extension Device {
+    /// What the device is and what it has done, in one line for people.
+    func statusLine() async -> String {
+        var line = "\(node.nodeName) \(label) \(life.state) \(openedBytes) bytes"
+        guard let unit, let loop else { return line }
+        let snapshot = await loop.run(unit) { (unit.counters, unit.commandsInFlight) }
+        let (counters, inFlight) = snapshot
+        line += " | \(counters.commands) commands, \(inFlight) in flight"
+        line += " | read \(counters.reads) (\(counters.readBytes) bytes)"
+        line += ", written \(counters.writes) (\(counters.writeBytes) bytes)"
+        line += " | \(counters.checkConditions) check conditions, \(counters.busy) busy, \(counters.late) late"
+        line += " | \(counters.doorbells) doorbells, \(recoveries) ring resets"
+        return line
+    }
+}

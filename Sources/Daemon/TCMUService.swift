@@ -1,0 +1,117 @@
+internal import ConfigFS
+public import Configuration
+public import Logging
+public import ServiceLifecycle
+internal import SystemPackage
+internal import TCMUNetlink
+internal import UnixSignals
+
+/// The daemon as a service: takes over what is there, serves what comes, and leaves everything configured.
+///
+/// Order at start (contract of the original, main.c): netlink blocked and reset, so that no event is lost between a
+/// look at the devices and the first event heard; devices found; netlink unblocked.
+public struct TCMUService: Service {
+    private let configuration: ServiceConfiguration
+    private let logger: Logger
+    private let gate: ModuleParameters
+
+    /// How long a stop waits for commands in flight, and again for closing an image.
+    private static let stopLimit = Duration.seconds(10)
+
+    /// A service that has not started.
+    public init(configuration: ServiceConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        gate = ModuleParameters(sysfs: configuration.sysfsRoot)
+    }
+
+    /// Serves until asked to stop.
+    ///
+    /// - Throws: what keeps it from starting: netlink missing, no threads.
+    public func run() async throws {
+        blockNetlink(true)
+        releaseWaiters()
+        let session: NetlinkSession
+        let table: DeviceTable
+        do {
+            session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
+            table = DeviceTable(environment: try environment(session))
+        } catch {
+            blockNetlink(false)
+            throw error
+        }
+        let listener = NetlinkListener(session, logger: logger)
+        let found = await table.rescan()
+        blockNetlink(false)
+        // A device may have been removed unannounced while netlink was blocked.
+        await table.rescan()
+        logger.info(
+            "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await reportStatus(of: table) }
+            await withGracefulShutdownHandler {
+                for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
+            } onGracefulShutdown: {
+                listener.stop()
+            }
+            group.cancelAll()
+        }
+        logger.info("stopping: closing devices")
+        blockNetlink(true)
+        await table.stopAll(within: Self.stopLimit)
+        blockNetlink(false)
+        logger.info("stopped; devices stay configured")
+    }
+
+    private func environment(_ session: NetlinkSession) throws -> DeviceEnvironment {
+        let logger = logger
+        return DeviceEnvironment(
+            service: configuration, loops: try LoopPool(count: configuration.loopThreads), logger: logger
+        ) { request, errno in
+            do throws(NetlinkError) {
+                try session.reply(to: request, error: errno)
+            } catch {
+                logger.error("the kernel could not be answered: \(error)", metadata: ["request": "\(request)"])
+            }
+        }
+    }
+
+    // MARK: - Netlink's gate
+
+    private func blockNetlink(_ blocked: Bool) {
+        do throws(ConfigFSError) {
+            try gate.setNetlinkBlocked(blocked)
+        } catch {
+            logger.warning("netlink cannot be \(blocked ? "blocked" : "unblocked"): \(error)")
+        }
+    }
+
+    /// Wakes whoever waits in the kernel for an answer that will never come, with EINTR.
+    private func releaseWaiters() {
+        do throws(ConfigFSError) {
+            try gate.resetNetlink()
+        } catch {
+            logger.warning("netlink cannot be reset: \(error)")
+        }
+    }
+
+    /// Events were lost (ENOBUFS): their waiters are released, and sysfs tells what there is.
+    private func recoverEvents(_ table: DeviceTable) async {
+        blockNetlink(true)
+        releaseWaiters()
+        await table.rescan()
+        blockNetlink(false)
+        await table.rescan()
+    }
+
+    // MARK: - Status
+
+    /// SIGUSR1: a line per device into the log.
+    private func reportStatus(of table: DeviceTable) async {
+        for await _ in await UnixSignalsSequence(trapping: .sigusr1) {
+            let lines = await table.status()
+            logger.notice("status: \(lines.count) devices")
+            for line in lines { logger.notice("status: \(line)") }
+        }
+    }
+}
