@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Reactor
+internal import SystemPackage
 internal import TCMUNetlink
 
 /// The thread that hears the kernel, and nothing else: events go into a stream as fast as they come, so that the

@@ -4,6 +4,7 @@ public import Configuration
 internal import Glibc
 internal import KernelModule
 public import Logging
+internal import SystemPackage
 
 /// What must hold before the daemon starts, each with the way out in its message.
 public enum PreflightError: Error, Sendable, CustomStringConvertible {
@@ -39,11 +40,23 @@ public struct Preflight: ~Copyable {
     /// Checks rights, takes the instance lock, loads target_core_user and looks for configfs.
     public init(_ configuration: ServiceConfiguration, logger: Logger) throws(PreflightError) {
         guard geteuid() == 0 else { throw .notRoot(user: geteuid()) }
+        let lock: InstanceLock
         do throws(InstanceLockError) {
             lock = try InstanceLock(path: configuration.lockFile)
         } catch {
             throw .alreadyRunning(error.description)
         }
+        try Preflight.prepareKernel(configuration, logger)
+        self.lock = lock
+        // A write to a vanished peer is an error code, not the end of every disk.
+        signal(SIGPIPE, SIG_IGN)
+        // Inherited by every thread started from here on. Refused without CAP_SYS_RESOURCE; then it is as before.
+        if clinux_set_io_flusher() < 0 { logger.debug("PR_SET_IO_FLUSHER refused") }
+    }
+
+    private static func prepareKernel(
+        _ configuration: ServiceConfiguration, _ logger: Logger
+    ) throws(PreflightError) {
         do throws(KernelModuleError) {
             let outcome = try KernelModule("target_core_user", sysfs: configuration.sysfsRoot).load()
             logger.debug("target_core_user: \(outcome)")
@@ -52,9 +65,5 @@ public struct Preflight: ~Copyable {
         }
         let tree = ConfigFSTree(mountedAt: configuration.configFSRoot)
         guard tree.isPresent else { throw .noConfigFS(tree.root.string) }
-        // A write to a vanished peer is an error code, not the end of every disk.
-        signal(SIGPIPE, SIG_IGN)
-        // Inherited by every thread started from here on. Refused without CAP_SYS_RESOURCE; then it is as before.
-        if clinux_set_io_flusher() < 0 { logger.debug("PR_SET_IO_FLUSHER refused") }
     }
 }
