@@ -1,0 +1,142 @@
+"""A Ceph cluster of one monitor, one manager and one OSD in memory, for the time of a run.
+
+Every process of it is a child of the sandbox's first process, so nothing has to be stopped: it dies with
+the sandbox. The fsid, the keys and all paths belong to this run alone.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+import uuid
+
+from harness import network
+from harness.sandbox import LabError
+
+PROGRAMS = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "monmaptool", "ceph-authtool")
+POOL = "rbd"
+#: Seconds a single ceph command may take before the cluster counts as broken.
+COMMAND_LIMIT = 60
+
+_CONFIGURATION = """\
+[global]
+fsid = {fsid}
+mon host = {address}
+public addr = {address}
+cluster addr = {address}
+auth cluster required = cephx
+auth service required = cephx
+auth client required = cephx
+osd pool default size = 1
+osd pool default min size = 1
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+auth allow insecure global id reclaim = false
+"""
+
+_DAEMONS = """\
+keyring = {directory}/keyring
+run dir = {directory}/run
+admin socket = {directory}/run/$name.asok
+log file = {directory}/log/$name.log
+mon data = {directory}/mon
+mgr data = {directory}/mgr
+osd data = {directory}/osd
+osd objectstore = memstore
+memstore device bytes = {bytes}
+mon osd full ratio = 0.99
+mon osd backfillfull ratio = 0.985
+mon osd nearfull ratio = 0.98
+mon data avail warn = 1
+mon data avail crit = 1
+osd pool default pg autoscale mode = off
+mgr initial modules =
+"""
+
+
+class Cluster:
+    """The cluster of one run; `start` returns when an image can be created and written."""
+
+    def __init__(self, directory, memory_bytes=2 << 30):
+        self.directory = pathlib.Path(directory)
+        self.memory_bytes = memory_bytes
+        self.configuration = self.directory / "ceph.conf"
+        self.client = self.directory / "client"
+        self._processes = []
+
+    def start(self):
+        """Brings the cluster up and makes the pool; raises `LabError` with the log's place when it cannot."""
+        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        if missing:
+            raise LabError(f"no {', '.join(missing)}: apt-get install ceph-mon ceph-mgr ceph-osd ceph-common")
+        started = time.monotonic()
+        fsid = str(uuid.uuid4())
+        self._write_configuration(fsid)
+        self._make_monitor(fsid)
+        self._spawn("ceph-mon", "-i", "a")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            # The manager and the OSD need the monitor alone, not each other.
+            for step in [pool.submit(self._start_manager), pool.submit(self._start_osd)]:
+                step.result()
+        self._make_pool()
+        print(f"lab: ceph is up after {time.monotonic() - started:.1f} s", flush=True)
+
+    def run(self, *command, **options):
+        """Runs a Ceph program against this cluster and gives its standard output."""
+        environment = dict(os.environ, CEPH_CONF=str(self.configuration))
+        try:
+            return subprocess.run(
+                command, check=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                timeout=COMMAND_LIMIT, text=True, **options).stdout
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{' '.join(command)}: no answer in {COMMAND_LIMIT} s") from error
+        except subprocess.CalledProcessError as error:
+            raise LabError(f"{' '.join(command)}: {error.stderr.strip()}") from error
+
+    def _write_configuration(self, fsid):
+        for name in ("run", "log", "mon", "mgr", "osd", "client"):
+            (self.directory / name).mkdir(parents=True)
+        common = _CONFIGURATION.format(fsid=fsid, address=network.HOST_ADDRESS)
+        daemons = _DAEMONS.format(directory=self.directory, bytes=self.memory_bytes)
+        self.configuration.write_text(common + daemons)
+        # A client in a guest cannot reach the daemons' directories, so its file names none of them.
+        (self.client / "ceph.conf").write_text(common)
+
+    def _make_monitor(self, fsid):
+        keyring, monmap = str(self.directory / "keyring"), str(self.directory / "monmap")
+        self.run("ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+        self.run("ceph-authtool", keyring, "--gen-key", "-n", "client.admin", "--cap", "mon", "allow *",
+                 "--cap", "osd", "allow *", "--cap", "mgr", "allow *", "--cap", "mds", "allow *")
+        shutil.copy(keyring, self.client / "ceph.client.admin.keyring")
+        self.run("monmaptool", "--create", "--addv", "a", f"v2:{network.HOST_ADDRESS}:3300", "--fsid", fsid, monmap)
+        self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring)
+
+    def _start_manager(self):
+        key = self.run("ceph", "auth", "get-or-create", "mgr.x", "mon", "allow profile mgr", "osd", "allow *")
+        keyring = self.directory / "mgr" / "keyring"
+        keyring.write_text(key)
+        self._spawn("ceph-mgr", "-i", "x", "--keyring", str(keyring))
+
+    def _start_osd(self):
+        identity = str(uuid.uuid4())
+        keyring = self.directory / "osd" / "keyring"
+        self.run("ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", "osd.0")
+        key = self.run("ceph-authtool", "-p", "-n", "osd.0", str(keyring)).strip()
+        self.run("ceph", "osd", "new", identity, "0", "-i", "-", input=f'{{"cephx_secret": "{key}"}}')
+        common = ("-i", "0", "--keyring", str(keyring))
+        self.run("ceph-osd", "--mkfs", "--osd-uuid", identity, *common)
+        self._spawn("ceph-osd", *common)
+
+    def _make_pool(self):
+        self.run("ceph", "osd", "pool", "create", POOL, "8", "8")
+        # Returns only when the placement groups answer, so it is also the wait for the OSD.
+        self.run("rbd", "pool", "init", POOL)
+
+    def _spawn(self, program, *words):
+        log = open(self.directory / "log" / f"{program}.out", "ab")
+        command = [program, "-f", *words, "-c", str(self.configuration)]
+        self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        log.close()

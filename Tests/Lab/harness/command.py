@@ -1,0 +1,89 @@
+"""The command line of `lab`."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from harness import daemon, jobs, network, rundir, sandbox
+from harness.ceph import Cluster
+from harness.guest import Guest
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    commands.add_parser("list", help="name every job and what it shows")
+
+    run = commands.add_parser("run", help="boot a guest, run a job in it, give back its exit status")
+    run.add_argument("job")
+    run.add_argument("--daemon", choices=daemon.CHOICES, default=daemon.OURS, help="who serves the LUNs")
+    run.add_argument("--binary", metavar="PATH", help="the daemon's program (default: the newest build)")
+    run.add_argument("--ceph", action="store_true", help="a one-node Ceph, also for a job that does not ask for it")
+    run.add_argument("--timeout", type=float, metavar="S", help="seconds until everything is killed, status 124")
+    run.add_argument("--mem", default="2G", metavar="SIZE", help="the guest's memory (default 2G)")
+    run.add_argument("--keep", action="store_true", help="keep the run's directory with all logs")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable for the job")
+
+    ceph = commands.add_parser("ceph", help="run a command on the host beside a fresh one-node Ceph")
+    ceph.add_argument("--timeout", type=float, default=3600, metavar="S")
+    ceph.add_argument("--keep", action="store_true", help="keep the cluster's directory with all logs")
+    ceph.add_argument("words", nargs="+", metavar="-- COMMAND", help="sees the cluster through CEPH_CONF")
+    return parser
+
+
+def _list():
+    for job in jobs.all_jobs().values():
+        notes = ("ceph " if job.needs_ceph else "") + ("" if job.in_suite else "on demand ")
+        print(f"{job.name:14} {job.about}" + (f" [{notes.strip()}]" if notes else ""))
+    return 0
+
+
+def _run(options):
+    job = jobs.find(options.job)
+    chosen = daemon.choose(options.daemon, options.binary)
+    variables = dict(pair.partition("=")[::2] for pair in options.set)
+    with rundir.run_directory(options.keep) as directory:
+
+        def inside():
+            cluster = None
+            if job.needs_ceph or options.ceph:
+                network.make_bridge()
+                cluster = Cluster(directory / "ceph")
+                cluster.start()
+            return Guest(directory, job, chosen, options.mem, cluster, variables).run()
+
+        return sandbox.run(inside, options.timeout or job.timeout)
+
+
+def _ceph(options):
+    with rundir.run_directory(options.keep) as directory:
+
+        def inside():
+            network.make_bridge()
+            cluster = Cluster(directory / "ceph")
+            cluster.start()
+            environment = dict(os.environ, CEPH_CONF=str(cluster.configuration))
+            code = subprocess.run(options.words, env=environment, check=False).returncode
+            return code if code >= 0 else 128 - code
+
+        return sandbox.run(inside, options.timeout, new_session=False)
+
+
+def main(arguments):
+    """Runs the lab; the exit status is the job's, 124 for a time limit, 125 for a failure of the lab itself."""
+    options = _parser().parse_args(arguments)
+    sandbox.raise_on_signals()
+    try:
+        if options.command == "list":
+            return _list()
+        if os.geteuid() != 0:
+            raise sandbox.LabError("must be root: it makes namespaces, a bridge and a tap")
+        return _run(options) if options.command == "run" else _ceph(options)
+    except sandbox.LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return sandbox.LAB_FAILED
+    except sandbox.Interrupted as signal:
+        print(f"lab: {signal}, everything is stopped", file=sys.stderr)
+        return 128 + signal.number

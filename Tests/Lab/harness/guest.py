@@ -1,0 +1,102 @@
+"""One guest: User-Mode Linux on the host's own root file system, running one job."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+from harness import network
+from harness.hostside import Requests
+from harness.jobs import LAB, PROJECT
+from harness.sandbox import LAB_FAILED, LabError
+
+KERNEL = "linux.uml"
+#: Bytes of the sparse file behind the guest's disk, for jobs that need O_DIRECT or a real block device.
+DISK_BYTES = 4 << 30
+#: What the kernel says at every boot and halt and that tells nothing about a job.
+_NOISE = re.compile(
+    r"^(SELinux: |mmapper_init|Failed to initialize ubd|Halting\.|reboot: System halted|random: |"
+    r"Core dump limits|uml-vector|\s*$)")
+
+
+class Guest:
+    """A guest with its share: a host directory that both sides write."""
+
+    def __init__(self, directory, job, daemon, memory="2G", cluster=None, variables=()):
+        self.directory = pathlib.Path(directory)
+        self.share = self.directory / "share"
+        self.job = job
+        self.daemon = daemon
+        self.memory = memory
+        self.cluster = cluster
+        self.variables = dict(variables)
+
+    def run(self):
+        """Boots, passes the console on line by line, and gives the job's exit status."""
+        if shutil.which(KERNEL) is None:
+            raise LabError(f"no {KERNEL}: apt-get install user-mode-linux")
+        words = self._kernel_line()
+        self._fill_share()
+        environment = dict(os.environ)
+        if not _has_room("/dev/shm", self.memory):
+            environment["TMPDIR"] = str(self.directory)
+        kernel = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=self.directory, env=environment)
+        with Requests(self.share, self.cluster):
+            for line in kernel.stdout:
+                text = line.decode(errors="replace").rstrip("\r\n")
+                if not _NOISE.match(text):
+                    print(text, flush=True)
+        code = kernel.wait()
+        try:
+            return int((self.share / "status").read_text())
+        except (OSError, ValueError):
+            print(f"lab: the guest died without a status (kernel's exit {code})", file=sys.stderr)
+            return LAB_FAILED
+
+    def _kernel_line(self):
+        disk = self.directory / "disk"
+        with open(disk, "wb") as file:
+            file.truncate(DISK_BYTES)
+        words = [
+            KERNEL, f"mem={self.memory}", "rootfstype=hostfs", "rootflags=/", "root=/dev/root", "ro",
+            f"init={LAB}/guest/init", f"lab={self.share}", f"uml_dir={self.directory}/uml", "umid=guest",
+            f"ubd0={disk}", "con=null", "con0=fd:0,fd:1", "quiet", "panic=-1",
+        ]
+        if self.cluster is not None:
+            tap = network.make_tap(1)
+            words.append(f"vec0:transport=tap,ifname={tap},depth=128,gro=1")
+        return words
+
+    def _fill_share(self):
+        self.share.mkdir()
+        variables = {
+            "LAB_PROJECT": PROJECT,
+            "LAB_JOB": self.job.name,
+            "LAB_DAEMON": self.daemon.kind,
+            "LAB_DAEMON_PROGRAM": self.daemon.program,
+            **self.variables,
+        }
+        if not self.daemon.program.is_relative_to("/usr"):
+            # A copy: a build during the run must not swap the program, and the guest hides the host's /tmp.
+            shutil.copy(self.daemon.program, self.share / "daemon")
+            variables["LAB_DAEMON_PROGRAM"] = "/mnt/share/daemon"
+        if self.cluster is not None:
+            variables["LAB_GUEST_ADDRESS"] = network.guest_address(1)
+            shutil.copytree(self.cluster.client, self.share / "ceph")
+        text = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in variables.items())
+        (self.share / "environment").write_text(text)
+
+
+def _has_room(directory, memory):
+    """Whether the guest's memory, a sparse file, fits into that file system; containers often have 64 MiB."""
+    units = {"K": 10, "M": 20, "G": 30}
+    size = int(memory[:-1]) << units[memory[-1]] if memory[-1] in units else int(memory)
+    try:
+        return shutil.disk_usage(directory).free > size
+    except OSError:
+        return False

@@ -1,0 +1,54 @@
+"""The jobs: shell scripts in Tests/Lab/jobs that say in comments at their top what they need."""
+
+import dataclasses
+import pathlib
+
+from harness.sandbox import LabError
+
+LAB = pathlib.Path(__file__).resolve().parent.parent
+PROJECT = LAB.parent.parent
+
+
+@dataclasses.dataclass
+class Job:
+    """One job: what its first lines say."""
+
+    name: str
+    about: str = ""
+    needs_ceph: bool = False
+    #: Seconds the whole run may take, from the sandbox's first process to the guest's halt.
+    timeout: float = 300
+    #: Jobs of the suite are run one after another by `make test`; the others only on demand.
+    in_suite: bool = True
+
+
+def _parse(path):
+    """Reads the comment block at the top: a line of prose, then `# key: value` lines."""
+    job = Job(path.stem)
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.lstrip("#").strip()
+        key, _, value = text.partition(": ")
+        if key == "needs":
+            job.needs_ceph = "ceph" in value.split()
+        elif key == "timeout":
+            job.timeout = float(value)
+        elif key == "suite":
+            job.in_suite = value != "no"
+        elif not job.about:
+            job.about = text
+    return job
+
+
+def all_jobs():
+    """Every job, by name."""
+    return {path.stem: _parse(path) for path in sorted((LAB / "jobs").glob("*.sh"))}
+
+
+def find(name):
+    """The job of that name; `LabError` naming the others when there is none."""
+    jobs = all_jobs()
+    if name not in jobs:
+        raise LabError(f"no job {name!r}; there are: {', '.join(jobs)}")
+    return jobs[name]
