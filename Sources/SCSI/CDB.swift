@@ -48,6 +48,9 @@ public struct CDB: Sendable, Equatable, BitwiseCopyable {
     }
 
     /// The 64-bit field that starts at byte `index`.
+    ///
+    /// Inlined always: with a constant index, as in every decoder, one or two shifts remain of it.
+    @inline(__always)
     public func u64(at index: Int) -> UInt64 {
         guard index >= 0, index < Self.capacity else { return 0 }
         // The shifts of Swift's `<<` and `>>` may be 64: they give zero then, and do not trap.
@@ -55,6 +58,7 @@ public struct CDB: Sendable, Equatable, BitwiseCopyable {
         return word(index >> 3) << shift | word((index >> 3) + 1) >> (64 - shift)
     }
 
+    @inline(__always)
     private func word(_ number: Int) -> UInt64 {
         switch number {
         case 0: words.0
