@@ -67,7 +67,7 @@ extension Device {
 
     private func isQuiet() async -> Bool {
         guard let unit, let loop else { return true }
-        return await loop.run(unit) { unit.isQuiet }
+        return await loop.run(unit) { unit.isQuiet } ?? true
     }
 
     /// Takes no more commands and waits for those in flight. - Returns: false if some are left at the limit.
@@ -75,7 +75,7 @@ extension Device {
         guard let unit, let loop else { return true }
         await loop.run(unit) { unit.stopTaking() }
         return await BlockingCall.wait(atMost: limit) {
-            await loop.run(unit) { unit.commandsInFlight == 0 }
+            await loop.run(unit) { unit.commandsInFlight == 0 } ?? true
         }
     }
 
@@ -103,7 +103,7 @@ extension Device {
         guard let unit, let loop else { return }
         // Buffers of the old ring are in the backend's hands until its answers are back; however long it takes.
         _ = await BlockingCall.wait(atMost: .seconds(1 << 32)) {
-            await loop.run(unit) { unit.commandsInFlight == 0 }
+            await loop.run(unit) { unit.commandsInFlight == 0 } ?? true
         }
         do throws(Errno) { try await loop.watchRing(of: unit, false) } catch {
             logger.warning("\(label): the old ring is still watched: \(error)")

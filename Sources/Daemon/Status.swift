@@ -6,8 +6,9 @@ extension Device {
     func statusLine() async -> String {
         var line = "\(node.nodeName) \(label) \(life.state) \(openedBytes) bytes"
         guard let unit, let loop else { return line }
-        let snapshot = await loop.run(unit) { (unit.counters, unit.commandsInFlight) }
-        let (counters, inFlight) = snapshot
+        guard let (counters, inFlight) = await loop.run(unit, { (unit.counters, unit.commandsInFlight) }) else {
+            return line
+        }
         line += " | \(counters.commands) commands, \(inFlight) in flight"
         line += " | read \(counters.reads) (\(counters.readBytes) bytes)"
         line += ", written \(counters.writes) (\(counters.writeBytes) bytes)"

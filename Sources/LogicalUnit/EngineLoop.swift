@@ -71,20 +71,19 @@ public final class EngineLoop: Sendable {
     }
 
     /// Runs `body` on the loop's thread between two turns, and gives `unit` a turn after it.
+    ///
+    /// - Returns: nil, without having run `body`, if the unit is not attached here (any longer): it then belongs to
+    ///   somebody else.
     public func run<Result: Sendable>(
         _ unit: any ServiceableUnit, _ body: @escaping @Sendable () -> Result
-    ) async -> Result {
-        await perform { state in
-            defer { state.markReady(unit) }
-            return body()
-        }
+    ) async -> Result? {
+        await perform { state in state.markReady(unit) ? body() : nil }
     }
 
     /// As ``run(_:_:)`` for callers that do not wait, from any thread.
     public func post(_ unit: any ServiceableUnit, _ body: @escaping @Sendable () -> Void) {
         leave { state in
-            body()
-            state.markReady(unit)
+            if state.markReady(unit) { body() }
         }
     }
 

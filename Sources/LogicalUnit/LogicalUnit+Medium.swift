@@ -28,6 +28,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if extent.length == 0 { return finish(command, .good) }
         slots[slot].pointee.extent = extent
         slots[slot].pointee.durable = access.fua
+        slots[slot].pointee.stage = .write
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
         settle(command, submitWrite(slot, extent, stage: .write))
     }

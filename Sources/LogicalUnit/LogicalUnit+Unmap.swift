@@ -32,8 +32,7 @@ extension LogicalUnit where Backend: ~Copyable {
     private func ranges(
         _ slot: Int, _ unmap: UnmapCommand, _ limits: BlockLimits.Unmap
     ) throws(Sense) -> [ByteExtent] {
-        // Bound: header and four descriptors are all that is looked at, whatever length the initiator claims;
-        // a longer list is refused by its own count.
+        // Bound: the length field has 16 bits.
         let wanted = min(Int(unmap.parameterListLength), Int(slots[slot].pointee.segmentBytes))
         var list = [UInt8](repeating: 0, count: wanted)
         list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }

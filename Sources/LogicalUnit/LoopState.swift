@@ -217,8 +217,11 @@ struct LoopState: ~Copyable {
         if unit.ringDescriptor >= 0 { poller.remove(unit.ringDescriptor) }
     }
 
-    mutating func markReady(_ unit: any ServiceableUnit) {
-        if let seat = seat(of: unit) { markDue(seat) }
+    /// Gives the unit a turn. - Returns: false if it is not attached.
+    mutating func markReady(_ unit: any ServiceableUnit) -> Bool {
+        guard let seat = seat(of: unit) else { return false }
+        markDue(seat)
+        return true
     }
 
     private func seat(of unit: any ServiceableUnit) -> Int? {
