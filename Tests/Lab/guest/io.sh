@@ -71,9 +71,14 @@ fio_verify() {
     options=(--name=verify --filename="$path" --rw=randwrite --bs=4k --size="${size}M" --iodepth=16
         --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 --randseed=7 "$@")
     check "fio: $size MiB of random writes to $path" limit 240 fio "${options[@]}" --do_verify=0
+    fio_figures
     blockdev --flushbufs "$path"
     check "fio: read back and verified" limit 240 fio "${options[@]}" --verify_only
+    fio_figures
 }
+
+# fio_figures: operations per second of the fio run just checked.
+fio_figures() { sed -nE 's/^ +(read|write): (IOPS=[^,]+), (BW=[^ ]+).*/         \1 \2 \3/p' "$LAB_STATE/output"; }
 
 # discard DISK: the whole of it; what was written before must read as zeros. A note when it is not offered.
 discard() {

@@ -20,13 +20,12 @@ fail() {
     exit 1
 }
 
-# check TITLE COMMAND…: a step that must succeed; its output is shown only when it does not.
+# check TITLE COMMAND…: a step that must succeed; its output, in $LAB_STATE/output, is shown when it does not.
 check() {
-    local title=$1 output=$LAB_STATE/check.$BASHPID
+    local title=$1 output=$LAB_STATE/output
     shift
     if "$@" > "$output" 2>&1; then
         say "ok: $title"
-        rm -f "$output"
     else
         local status=$?
         tail -n 40 "$output"
@@ -82,7 +81,8 @@ daemon_alive() { [[ -n $daemon_pid ]] && kill -0 "$daemon_pid" 2> /dev/null; }
 
 # start_daemon [ARGUMENT…]: returns when the kernel would be answered.
 start_daemon() {
-    "$LAB_DAEMON_PROGRAM" "$@" >> "$LAB_SHARE/daemon.log" 2>&1 &
+    # A session of its own: what interrupts the job must leave it alive for the cleaning up.
+    setsid "$LAB_DAEMON_PROGRAM" "$@" >> "$LAB_SHARE/daemon.log" 2>&1 &
     daemon_pid=$!
     local end=$((SECONDS + 60))
     until daemon_listens; do
@@ -112,12 +112,16 @@ daemon_log() { cat "$LAB_SHARE/daemon.log" /var/log/tcmu-runner.log /var/log/tcm
 
 # --- the end ------------------------------------------------------------------------------------
 
+# kernel_log: what the kernel said since the job began; a host's kernel has said other things before.
+job_began=$(cut -d ' ' -f 1 /proc/uptime)
+kernel_log() { dmesg | awk -v from="$job_began" -F '[][]' '$2 + 0 >= from'; }
+
 # Whatever these say means that a command was lost, failed or hung, or that the kernel had to defend itself.
 kernel_alarms='ring is broken|I/O error|Buffer I/O|BUG:|Oops|WARNING:|blocked for more|EXT4-fs error|Corruption'
 
 kernel_log_clean() {
     local alarms
-    alarms=$(dmesg | grep -E "$kernel_alarms") || { say "ok: the kernel's log is clean"; return; }
+    alarms=$(kernel_log | grep -E "$kernel_alarms") || { say "ok: the kernel's log is clean"; return; }
     printf '%s\n' "$alarms" | head -20
     fail "alarms in the kernel's log"
 }
@@ -134,7 +138,7 @@ finish_job() {
         echo "--- the daemon's last lines"
         daemon_log | tail -n 25
         echo "--- the kernel's last lines"
-        dmesg | tail -n 15
+        kernel_log | tail -n 15
         echo "---"
     fi
     [[ -z ${LAB_HOST:-} ]] || remove_everything

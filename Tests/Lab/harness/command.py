@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from harness import daemon, jobs, network, rundir, sandbox
+from harness import daemon, hostkernel, jobs, network, rundir, sandbox
 from harness.ceph import Cluster
 from harness.guest import Guest
 
@@ -14,7 +14,8 @@ def _parser():
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    commands.add_parser("list", help="name every job and what it shows")
+    listing = commands.add_parser("list", help="name every job and what it shows")
+    listing.add_argument("--suite", action="store_true", help="only the names of those that `make test` runs")
 
     run = commands.add_parser("run", help="boot a guest, run a job in it, give back its exit status")
     run.add_argument("job")
@@ -26,18 +27,38 @@ def _parser():
     run.add_argument("--keep", action="store_true", help="keep the run's directory with all logs")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable for the job")
 
+    host = commands.add_parser("host", help="run a job on this machine's own kernel, if it has TCMU")
+    host.add_argument("job", nargs="?")
+    host.add_argument("--check", action="store_true", help="only say whether this kernel can")
+    host.add_argument("--daemon", choices=daemon.CHOICES, default=daemon.OURS)
+    host.add_argument("--binary", metavar="PATH")
+    host.add_argument("--timeout", type=float, metavar="S")
+    host.add_argument("--keep", action="store_true")
+
     ceph = commands.add_parser("ceph", help="run a command on the host beside a fresh one-node Ceph")
     ceph.add_argument("--timeout", type=float, default=3600, metavar="S")
     ceph.add_argument("--keep", action="store_true", help="keep the cluster's directory with all logs")
-    ceph.add_argument("words", nargs="+", metavar="-- COMMAND", help="sees the cluster through CEPH_CONF")
+    ceph.add_argument("words", nargs="+", metavar="-- COMMAND", help="sees the cluster through CEPH_CONF (and TCMU_TEST_CEPH_CONF)")
     return parser
 
 
-def _list():
+def _list(suite):
     for job in jobs.all_jobs().values():
+        if suite:
+            if job.in_suite:
+                print(job.name)
+            continue
         notes = ("ceph " if job.needs_ceph else "") + ("" if job.in_suite else "on demand ")
         print(f"{job.name:14} {job.about}" + (f" [{notes.strip()}]" if notes else ""))
     return 0
+
+
+def _cluster(directory):
+    """A running cluster; called inside the sandbox."""
+    network.make_bridge()
+    cluster = Cluster(directory / "ceph")
+    cluster.start()
+    return cluster
 
 
 def _run(options):
@@ -47,24 +68,38 @@ def _run(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            cluster = None
-            if job.needs_ceph or options.ceph:
-                network.make_bridge()
-                cluster = Cluster(directory / "ceph")
-                cluster.start()
+            cluster = _cluster(directory) if job.needs_ceph or options.ceph else None
             return Guest(directory, job, chosen, options.mem, cluster, variables).run()
 
         return sandbox.run(inside, options.timeout or job.timeout)
+
+
+def _host(options):
+    if options.check:
+        hostkernel.check()
+        return 0
+    job = jobs.find(options.job)
+    chosen = daemon.choose(options.daemon, options.binary)
+    hostkernel.prepare()
+    with rundir.run_directory(options.keep) as directory:
+
+        def inside():
+            cluster = _cluster(directory) if job.needs_ceph else None
+            return hostkernel.run(directory, job, chosen, cluster)
+
+        try:
+            return sandbox.run(inside, options.timeout or job.timeout, grace=hostkernel.GRACE)
+        finally:
+            hostkernel.clean()
 
 
 def _ceph(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            network.make_bridge()
-            cluster = Cluster(directory / "ceph")
-            cluster.start()
-            environment = dict(os.environ, CEPH_CONF=str(cluster.configuration))
+            path = str(_cluster(directory).configuration)
+            # The second name is for tests that make and remove images: CEPH_CONF alone may be a real cluster's.
+            environment = dict(os.environ, CEPH_CONF=path, TCMU_TEST_CEPH_CONF=path)
             code = subprocess.run(options.words, env=environment, check=False).returncode
             return code if code >= 0 else 128 - code
 
@@ -77,10 +112,12 @@ def main(arguments):
     sandbox.raise_on_signals()
     try:
         if options.command == "list":
-            return _list()
+            return _list(options.suite)
+        if options.command == "host" and options.check:
+            return _host(options)
         if os.geteuid() != 0:
             raise sandbox.LabError("must be root: it makes namespaces, a bridge and a tap")
-        return _run(options) if options.command == "run" else _ceph(options)
+        return {"run": _run, "host": _host, "ceph": _ceph}[options.command](options)
     except sandbox.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return sandbox.LAB_FAILED

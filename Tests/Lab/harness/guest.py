@@ -18,8 +18,8 @@ KERNEL = "linux.uml"
 DISK_BYTES = 4 << 30
 #: What the kernel says at every boot and halt and that tells nothing about a job.
 _NOISE = re.compile(
-    r"^(SELinux: |mmapper_init|Failed to initialize ubd|Halting\.|reboot: System halted|random: |"
-    r"Core dump limits|uml-vector|\s*$)")
+    r"^(SELinux: |mmapper_init|Failed to initialize ubd|random: |"
+    r"Core dump limits|uml-vector)")
 
 
 class Guest:
@@ -49,8 +49,11 @@ class Guest:
         with Requests(self.share, self.cluster):
             for line in kernel.stdout:
                 text = line.decode(errors="replace").rstrip("\r\n")
+                if text.startswith("Halting."):
+                    break
                 if not _NOISE.match(text):
                     print(text, flush=True)
+            kernel.stdout.read()
         code = kernel.wait()
         try:
             return int((self.share / "status").read_text())

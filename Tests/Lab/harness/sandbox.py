@@ -82,12 +82,13 @@ def _wait(pid, seconds):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def run(function, seconds, new_session=True):
+def run(function, seconds, new_session=True, grace=0):
     """Runs `function()` in a sandbox for at most `seconds`; its result is the exit status given back.
 
     Only one sandbox per process: once its first process is gone, this process cannot fork any more, because
     the kernel starts no process in a dead PID namespace.
     `new_session` keeps the terminal's Ctrl-C from what runs inside; say False for an interactive command.
+    With a `grace` the first process gets SIGTERM and so many seconds before it is killed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -114,6 +115,9 @@ def run(function, seconds, new_session=True):
         return code if code >= 0 else LAB_FAILED
     finally:
         if pid:
-            os.kill(pid, signal.SIGKILL)
-            # Returns only when the kernel has killed all the others too.
-            os.waitpid(pid, 0)
+            if grace:
+                os.kill(pid, signal.SIGTERM)
+            if not grace or _wait(pid, grace) is None:
+                os.kill(pid, signal.SIGKILL)
+                # Returns only when the kernel has killed all the others too.
+                os.waitpid(pid, 0)

@@ -49,7 +49,7 @@ uio_of() { find "/proc/$1/fd" -lname '/dev/uio*' 2> /dev/null | wc -l; }
 declare_lun foreign alien/thing "$bytes" nl_reply_supported=-1 || fail "foreign device"
 check "a foreign device that wants no reply is enabled" enable_lun foreign 20
 sleep 1
-if ours && dmesg | grep 'completion could not find device'; then
+if ours && kernel_log | grep 'completion could not find device'; then
     fail "the daemon answered a question nobody asked it"
 fi
 equal "UIO devices the daemon holds with a foreign device present" "$(uio_of "$daemon_pid")" 0

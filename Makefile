@@ -1,0 +1,59 @@
+# The front door. `make` alone says what there is.
+
+PREFIX ?= /usr
+DESTDIR ?=
+DAEMON ?= tcmud
+SWIFT ?= swift
+JOB ?=
+
+bindir = $(DESTDIR)$(PREFIX)/bin
+unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+formatted = $(wildcard Sources Tests Benchmarks) Package.swift
+
+.PHONY: help build release test lint format lab demo bench fuzz install deb doc clean
+
+help: ## say what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+build: ## build tcmud for debugging
+	$(SWIFT) build --product tcmud
+
+release: ## build tcmud for use: optimised, the Swift runtime inside
+	$(SWIFT) build -c release --static-swift-stdlib --product tcmud
+
+test: ## packages, build, unit tests and all lab jobs; ends with "N passed, N failed"
+	@DAEMON=$(DAEMON) Tests/Lab/test
+
+lint: ## style, without changing anything
+	$(SWIFT) format lint --strict --recursive $(formatted)
+
+format: ## style, put right in place
+	$(SWIFT) format --in-place --recursive $(formatted)
+
+lab: ## one lab job: make lab JOB=file-lun [DAEMON=tcmu-runner]; without JOB the list of them
+	@if [ -z "$(JOB)" ]; then Tests/Lab/lab list; else Tests/Lab/lab run $(JOB) --daemon $(DAEMON); fi
+
+demo: ## from nothing to a SCSI disk on Ceph; HOST=1 on this machine's own kernel
+	@DAEMON=$(DAEMON) HOST=$(HOST) Tests/Lab/demo
+
+bench: ## commands per second, CPU, doorbells and allocations per command
+	$(SWIFT) run -c release ring-bench
+
+fuzz: ## hostile input to everything that decodes
+	Tests/Fuzz/fuzz.sh
+
+install: release ## tcmud and its unit into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner
+	install -D -m 755 "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)/tcmud" "$(bindir)/tcmud"
+	@for unit in $(wildcard systemd/*.service); do install -v -D -m 644 -t "$(unitdir)" "$$unit"; done
+ifeq ($(COMPAT),1)
+	ln -sfn tcmud "$(bindir)/tcmu-runner"
+endif
+
+deb: ## a Debian package (not made yet)
+	@echo "make deb: not there yet, the Debian package comes with the service files" >&2; exit 2
+
+doc: ## the API's documentation (not made yet)
+	@echo "make doc: not there yet" >&2; exit 2
+
+clean: ## remove what builds and labs made
+	rm -rf .build .lab
