@@ -103,7 +103,7 @@ let testing: [Target] = [
             "TCMUTestKit",
         ]),
     tests("ALUATests", ["ALUA", "SCSI"]),
-    tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit"]),
+    tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit", "Reactor", system]),
     tests("LogicalUnitTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit"]),
     tests("AllocationTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe"]),
     tests("ConfigurationTests", ["Configuration", system]),

@@ -1,9 +1,9 @@
-internal import BlockBackend
+package import BlockBackend
 internal import Glibc
 
 /// How a list of segments covers an extent. librbd takes the length of a vectored operation from the iovecs, so a
 /// list that is longer than the extent must be cut.
-enum Coverage {
+package enum Coverage {
     /// The first segment holds it all.
     case linear(UnsafeMutablePointer<CChar>)
     /// The whole list, exactly.
@@ -14,7 +14,7 @@ enum Coverage {
     case tooShort
 }
 
-func coverage(of extent: ByteExtent, by segments: SegmentList) -> Coverage {
+package func coverage(of extent: ByteExtent, by segments: SegmentList) -> Coverage {
     guard let length = Int(exactly: extent.length) else { return .tooShort }
     if let bytes = linear(segments, length) { return .linear(bytes) }
     var left = length
@@ -29,7 +29,7 @@ func coverage(of extent: ByteExtent, by segments: SegmentList) -> Coverage {
 }
 
 /// The first `length` bytes of `segments`, if one segment holds them all.
-func linear(_ segments: SegmentList, _ length: Int) -> UnsafeMutablePointer<CChar>? {
+package func linear(_ segments: SegmentList, _ length: Int) -> UnsafeMutablePointer<CChar>? {
     guard segments.count > 0, segments.base.pointee.iov_len >= length else { return nil }
     return segments.base.pointee.iov_base?.assumingMemoryBound(to: CChar.self)
 }
