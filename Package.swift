@@ -104,8 +104,12 @@ let testing: [Target] = [
         ]),
     tests("ALUATests", ["ALUA", "SCSI"]),
     tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit", "Reactor", system]),
-    tests("LogicalUnitTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit"]),
-    tests("AllocationTests", ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe"]),
+    tests(
+        "LogicalUnitTests",
+        ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "TCMURing", system]),
+    tests(
+        "AllocationTests",
+        ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend"]),
     tests("ConfigurationTests", ["Configuration", system]),
     tests("ConfigFSTests", ["ConfigFS", system]),
     tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),

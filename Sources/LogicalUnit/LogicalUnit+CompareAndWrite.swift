@@ -18,13 +18,22 @@ extension LogicalUnit where Backend: ~Copyable {
         slots[slot].pointee.durable = compare.fua
         if extent.length <= capabilities.nativeCompareAndWriteBytes && !needsFlush {
             slots[slot].pointee.stage = .nativeCompareAndWrite
-            return settle(
-                command,
-                backend.compareAndWrite(extent, data: slots.segments(slot), ticket: slots.ticket(slot)))
+            // The backend's step is atomic against everything but one that the unit is in the middle of.
+            guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+            return beginNativeCompareAndWrite(command)
         }
         slots[slot].pointee.stage = .compareRead
         if mustWait(slot, exclusive: true) { return hold(command) }
         beginCompareAndWrite(command)
+    }
+
+    /// Hands the whole command to the backend.
+    mutating func beginNativeCompareAndWrite(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        settle(
+            command,
+            backend.compareAndWrite(
+                slots[slot].pointee.extent, data: slots.segments(slot), ticket: slots.ticket(slot)))
     }
 
     /// Reads what is there; from here to the answer nothing that overlaps is started.

@@ -23,7 +23,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .unmap(let unmap): self.unmap(command, unmap)
         case .writeSame(let same): writeSame(command, same)
         case .compareAndWrite(let compare): compareAndWrite(command, compare)
-        case .testUnitReady, .startStopUnit: finish(command, .good)
+        case .testUnitReady, .startStopUnit: sendNothing(command)
         case .requestSense, .readCapacity10, .readCapacity16, .modeSense:
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)

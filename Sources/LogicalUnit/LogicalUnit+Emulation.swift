@@ -121,12 +121,29 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         let buffer = Int(slots[slot].pointee.segmentBytes)
         let count = min(data.count, Int(allocationLength), buffer)
-        let segments = slots.segments(slot)
         data.withUnsafeBytes { bytes in
-            _ = segments.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            _ = slots.segments(slot).write(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         }
-        let saysLength = count > 0 && (ring?.features.contains(.readLength) ?? false)
-        if !saysLength { segments.zero(from: count, length: buffer - count) }
+        // A READ_LEN of 0 is not looked at (K:tcmu_handle_completion).
+        if count == 0 || !saysLength { zeroRest(slot, from: UInt64(count)) }
         finish(command, .data(UInt32(truncatingIfNeeded: count)))
+    }
+
+    /// Answers GOOD without Data-In, whatever buffer the initiator sent along.
+    mutating func sendNothing(_ command: consuming PendingCommand) {
+        zeroRest(command.slot, from: 0)
+        finish(command, .good)
+    }
+
+    /// The initiator can be told how much of its buffer is valid.
+    var saysLength: Bool {
+        mutating get { ring?.features.contains(.readLength) ?? false }
+    }
+
+    /// Zeroes the data buffer from byte `count` on: the kernel hands out all of it, and the data area holds what
+    /// earlier commands left there.
+    func zeroRest(_ slot: Int, from count: UInt64) {
+        let buffer = slots[slot].pointee.segmentBytes
+        if buffer > count { slots.segments(slot).zero(from: Int(count), length: Int(buffer - count)) }
     }
 }

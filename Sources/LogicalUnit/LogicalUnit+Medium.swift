@@ -8,8 +8,9 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         if let outcome = refusal(of: access.range, modifies: false) { return finish(command, outcome) }
         let extent = extent(of: access.range)
+        if extent.length == 0 { return sendNothing(command) }
+        if !saysLength { zeroRest(slot, from: extent.length) }
         if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
-        if extent.length == 0 { return finish(command, .good) }
         slots[slot].pointee.extent = extent
         slots[slot].pointee.stage = .read
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
@@ -94,6 +95,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .read:
             settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
         case .compareRead: beginCompareAndWrite(command)
+        case .nativeCompareAndWrite: beginNativeCompareAndWrite(command)
         case .discard: discardNext(command)
         case .writeSame: beginWriteSame(command)
         default: settle(command, submitWrite(slot, extent, stage: .write))

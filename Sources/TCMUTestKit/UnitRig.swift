@@ -1,0 +1,119 @@
+public import BlockBackend
+public import LogicalUnit
+internal import SCSI
+internal import Synchronization
+internal import TCMURing
+
+/// A logical unit served by a real engine loop, with the simulated kernel at the other end of its ring.
+///
+/// The test's thread plays kernel and initiator; the loop has its own thread.
+public final class UnitRig<Backend: BlockBackend & ~Copyable> {
+    /// The other side of the ring.
+    public let kernel: RingSimulator
+    /// The loop that serves the unit.
+    public let loop: EngineLoop
+    /// The unit.
+    public let unit: EngineUnit<Backend>
+    /// What the unit has reported.
+    public let events: UnitEventLog
+    /// Bytes per block.
+    public let blockSize: Int
+
+    private init(
+        kernel: RingSimulator, loop: EngineLoop, unit: EngineUnit<Backend>, events: UnitEventLog, blockSize: Int
+    ) {
+        self.kernel = kernel
+        self.loop = loop
+        self.unit = unit
+        self.events = events
+        self.blockSize = blockSize
+    }
+
+    /// Opens a unit over the whole of `backend` and serves it.
+    ///
+    /// - Parameters:
+    ///   - facts: what configfs says when it is asked; nil leaves the unit without an answer.
+    ///   - commandTimeout: milliseconds until a command is reported as late.
+    /// - Throws: what the simulator, the ring or the loop cannot get from the system.
+    public static func start(
+        _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
+        facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil
+    ) async throws -> UnitRig {
+        let kernel = try RingSimulator(geometry)
+        let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
+        let profile = UnitProfile(
+            name: "test/unit", capacity: capacity, maximumTransferBlocks: 8192, configString: "test/unit",
+            commandTimeout: commandTimeout)
+        let events = UnitEventLog(facts: facts)
+        let ring = try CommandRing(kernel.ringDescriptors())
+        let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }
+        let loop = try EngineLoop.start(name: "test-loop")
+        // The existential: a closure that crosses threads may not capture the backend's type.
+        let controlled: any ControlledUnit = unit
+        events.deliver = { facts in loop.post(controlled) { controlled.deliver(facts) } }
+        try await loop.attach(unit)
+        return UnitRig(kernel: kernel, loop: loop, unit: unit, events: events, blockSize: Int(blockSize))
+    }
+
+    /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.
+    public func perform(cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) -> RingCompletion? {
+        guard kernel.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) != nil else { return nil }
+        kernel.notify()
+        return kernel.reapCompletions(count: 1).first
+    }
+
+    /// Detaches the unit, which must have no command in flight, closes its backend and ends the loop.
+    public func stop() async {
+        await loop.detach(unit)
+        unit.closeBackend()
+        await loop.stop()
+        events.deliver = nil
+    }
+}
+
+/// A unit's reports, kept; answers the unit's questions for facts.
+public final class UnitEventLog: Sendable {
+    private struct State {
+        var events: [UnitEvent] = []
+        var deliver: (@Sendable (BackstoreFacts?) -> Void)?
+        var facts: BackstoreFacts?
+    }
+
+    private let state: Mutex<State>
+
+    init(facts: BackstoreFacts?) {
+        state = Mutex(State(facts: facts))
+    }
+
+    /// Where facts go when the unit asks; set once the unit exists.
+    var deliver: (@Sendable (BackstoreFacts?) -> Void)? {
+        get { state.withLock { $0.deliver } }
+        set { state.withLock { $0.deliver = newValue } }
+    }
+
+    func take(_ event: UnitEvent) {
+        let answer = state.withLock { state -> (@Sendable () -> Void)? in
+            state.events.append(event)
+            guard case .factsNeeded = event, let deliver = state.deliver, let facts = state.facts else {
+                return nil
+            }
+            return { deliver(facts) }
+        }
+        answer?()
+    }
+
+    /// Everything reported so far, oldest first.
+    public var all: [UnitEvent] { state.withLock { $0.events } }
+
+    /// How many reports satisfy `matches`.
+    public func count(where matches: (UnitEvent) -> Bool) -> Int { all.count(where: matches) }
+
+    /// Waits for a report that satisfies `matches`. - Returns: false if none comes within about 20 s.
+    public func wait(for matches: (UnitEvent) -> Bool) async -> Bool {
+        for _ in 0..<4000 {
+            if count(where: matches) > 0 { return true }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        return false
+    }
+}
