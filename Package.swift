@@ -75,8 +75,7 @@ let controlPlane: [Target] = [
 
 let programs: [Target] = [
     .executableTarget(
-        name: "tcmud", dependencies: ["Daemon", "Configuration", arguments, logging, lifecycle, signals, system],
-        swiftSettings: strict),
+        name: "tcmud", dependencies: ["Daemon", arguments, logging], swiftSettings: strict),
     .executableTarget(
         name: "ring-bench",
         dependencies: [

@@ -23,7 +23,7 @@ extension Device {
                 await letGo()
             }
             await closeUnit()
-            logger.info("removed", metadata: ["config": "\(label)"])
+            logger.info("\(label): removed")
         default:
             answer()
             // What is being opened or recovered is closed when that ends.
@@ -52,7 +52,7 @@ extension Device {
         await letGo()
         await closeUnit()
         await setBlocked(false)
-        logger.info("closed", metadata: ["config": "\(label)"])
+        logger.info("\(label): closed")
     }
 
     /// Takes an opened unit off its loop again and closes it; nobody was told of it.
@@ -60,7 +60,7 @@ extension Device {
         _ = await drain(atMost: .seconds(1 << 32))
         await letGo()
         await closeUnit()
-        logger.info("closed again, not wanted any longer", metadata: ["config": "\(label)"])
+        logger.info("\(label): closed again, not wanted any longer")
     }
 
     // MARK: - Steps

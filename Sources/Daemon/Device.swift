@@ -12,6 +12,7 @@ internal import TCMURing
 /// are reached through `BlockingCall`, the unit through its loop.
 actor Device {
     nonisolated let node: UIONode
+    /// `<subtype>/<device>`: how the log names the unit, as the original's did.
     nonisolated let label: String
     let environment: DeviceEnvironment
     let backstore: Backstore
@@ -24,6 +25,8 @@ actor Device {
     private let events: AsyncStream<UnitEvent>
     private let reporter: AsyncStream<UnitEvent>.Continuation
     private var attempts = 0
+    /// What configfs could not tell, told once each.
+    private var toldAboutFacts: Set<String> = []
     var recoveries = 0
     private(set) var openedBytes: UInt64 = 0
 
@@ -33,7 +36,7 @@ actor Device {
         environment: DeviceEnvironment
     ) {
         self.node = node
-        label = node.name.configuration
+        label = "\(DeviceConfiguration.subtype(of: node.name.configuration))/\(node.name.device)"
         self.environment = environment
         self.backstore = environment.tree.backstore(backstore)
         life = DeviceLife(origin: origin)
@@ -61,7 +64,7 @@ actor Device {
         let (opening, node, backstore) = (environment.opening, node, backstore)
         let existing = life.origin == .existing
         let reporter = reporter
-        logger.debug("opening", metadata: ["config": "\(label)"])
+        logger.debug("\(label): opening \(node.name.configuration)")
         let result = await BlockingCall.run("open-\(node.nodeName)") { () -> Result<OpenedDevice, OpenFailure> in
             if existing {
                 do throws(ConfigFSError) {
@@ -93,13 +96,16 @@ actor Device {
         for note in opened.notes { logger.warning("\(label): \(note)") }
         guard life.opened() == .serve else { return await retire() }
         if life.origin == .existing { await setBlocked(false) }
-        logger.info("serving", metadata: ["config": "\(label)", "bytes": "\(opened.bytes)"])
+        logger.info("\(label): serving \(node.name.configuration), \(opened.bytes) bytes")
         answerAdded(nil)
     }
 
     private func openFailed(_ failure: OpenFailure) async {
         logger.error(
-            "\(label): cannot be opened: \(failure.message)", metadata: ["errno": "\(failure.errno.rawValue)"])
+            """
+            \(label): \(node.name.configuration) cannot be opened: \(failure.message); the kernel gets errno \
+            \(failure.errno.rawValue)
+            """)
         switch life.openFailed() {
         case .refuse:
             answerAdded(failure.errno)
@@ -188,7 +194,11 @@ actor Device {
                 Result { () throws(ConfigFSError) in try reader.read() }
             }
             switch result {
-            case .success(let read): facts = read
+            case .success(let read):
+                facts = read.facts
+                for skipped in read.skipped where toldAboutFacts.insert(skipped).inserted {
+                    logger.warning("\(label): left out: \(skipped)")
+                }
             case .failure(let error): logger.warning("\(label): \(error)")
             case nil: logger.warning("\(label): no thread to read configfs with")
             }

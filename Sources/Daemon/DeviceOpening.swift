@@ -46,7 +46,8 @@ struct DeviceOpening: Sendable {
             case "file": return .success(try openFile(node, profile, device, report))
             case "rbd": return .success(try openImage(node, profile, device, report))
             default:
-                throw OpenFailure(errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
+                throw OpenFailure(
+                    errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
         } catch {
             return .failure(error)

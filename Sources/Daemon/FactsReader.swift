@@ -10,27 +10,43 @@ struct FactsReader: Sendable {
     let tree: ConfigFSTree
     let backstore: Backstore
 
+    /// What was read, and a line about each group that was left out.
+    struct Reading: Sendable {
+        var facts: BackstoreFacts
+        var skipped: [String] = []
+    }
+
     /// What configfs says now.
     ///
-    /// - Throws: if serial or groups cannot be read; one port that cannot is left out.
-    func read() throws(ConfigFSError) -> BackstoreFacts {
-        var facts = BackstoreFacts(serial: try backstore.unitSerial())
+    /// A group that has not been set up (it has no number yet) or a port that cannot be read is left out; the
+    /// original answers INQUIRY with INTERNAL TARGET FAILURE for one such group.
+    ///
+    /// - Throws: if the serial or the list of groups cannot be read.
+    func read() throws(ConfigFSError) -> Reading {
+        var reading = Reading(facts: BackstoreFacts(serial: try backstore.unitSerial()))
         var support = TargetPortGroupSupport.none
         for name in try backstore.targetPortGroupNames() {
-            let group = try backstore.targetPortGroup(name)
+            let group: TargetPortGroupAttributes
+            do throws(ConfigFSError) {
+                group = try backstore.targetPortGroup(name)
+            } catch {
+                reading.skipped.append(error.description)
+                continue
+            }
             let ports = group.members.compactMap { port(of: $0, in: group) }
             // As the original: one port group is enabled here, and its first port stands for the unit.
-            if facts.port == nil, let enabled = ports.first(where: \.isEnabled) {
-                facts.port = enabled.port
+            if reading.facts.port == nil, let enabled = ports.first(where: \.isEnabled) {
+                reading.facts.port = enabled.port
                 support = Self.support(group.accessType)
-                facts.implicitTransitionSeconds = UInt8(clamping: group.implicitTransitionSeconds)
+                reading.facts.implicitTransitionSeconds = UInt8(clamping: group.implicitTransitionSeconds)
             }
-            facts.targetPortGroups.append(Self.description(group, ports: ports.map(\.port.relativeIdentifier)))
+            let identifiers = ports.map(\.port.relativeIdentifier)
+            reading.facts.targetPortGroups.append(Self.description(group, ports: identifiers))
         }
-        if facts.port == nil { facts.targetPortGroups = [] }
-        facts.targetPortGroups.sort { $0.identifier < $1.identifier }
-        facts.targetPortGroupSupport = support
-        return facts
+        if reading.facts.port == nil { reading.facts.targetPortGroups = [] }
+        reading.facts.targetPortGroups.sort { $0.identifier < $1.identifier }
+        reading.facts.targetPortGroupSupport = support
+        return reading
     }
 
     private func port(

@@ -1,13 +1,13 @@
 internal import CLinux
 internal import ConfigFS
-public import Configuration
+internal import Configuration
 internal import Glibc
 internal import KernelModule
-public import Logging
+internal import Logging
 internal import SystemPackage
 
 /// What must hold before the daemon starts, each with the way out in its message.
-public enum PreflightError: Error, Sendable, CustomStringConvertible {
+enum PreflightError: Error, Sendable, CustomStringConvertible {
     /// Not root.
     case notRoot(user: UInt32)
     /// The kernel has no TCMU and none can be loaded.
@@ -18,7 +18,7 @@ public enum PreflightError: Error, Sendable, CustomStringConvertible {
     case alreadyRunning(String)
 
     /// One line: what is missing and how to get it.
-    public var description: String {
+    var description: String {
         switch self {
         case .notRoot(let user):
             "must run as root (user id is \(user)): TCMU's nodes, netlink and configfs are root's. Try sudo tcmud"
@@ -34,11 +34,11 @@ public enum PreflightError: Error, Sendable, CustomStringConvertible {
 }
 
 /// The checks before the start, and what they hold on to.
-public struct Preflight: ~Copyable {
+struct Preflight: ~Copyable {
     private let lock: InstanceLock
 
     /// Checks rights, takes the instance lock, loads target_core_user and looks for configfs.
-    public init(_ configuration: ServiceConfiguration, logger: Logger) throws(PreflightError) {
+    init(_ configuration: ServiceConfiguration, logger: Logger) throws(PreflightError) {
         guard geteuid() == 0 else { throw .notRoot(user: geteuid()) }
         let lock: InstanceLock
         do throws(InstanceLockError) {
@@ -53,6 +53,9 @@ public struct Preflight: ~Copyable {
         // Inherited by every thread started from here on. Refused without CAP_SYS_RESOURCE; then it is as before.
         if clinux_set_io_flusher() < 0 { logger.debug("PR_SET_IO_FLUSHER refused") }
     }
+
+    /// Lets go of the instance lock.
+    consuming func release() {}
 
     private static func prepareKernel(
         _ configuration: ServiceConfiguration, _ logger: Logger

@@ -1,7 +1,7 @@
 internal import ConfigFS
-public import Configuration
-public import Logging
-public import ServiceLifecycle
+internal import Configuration
+internal import Logging
+internal import ServiceLifecycle
 internal import SystemPackage
 internal import TCMUNetlink
 internal import UnixSignals
@@ -10,7 +10,7 @@ internal import UnixSignals
 ///
 /// Order at start (contract of the original, main.c): netlink blocked and reset, so that no event is lost between a
 /// look at the devices and the first event heard; devices found; netlink unblocked.
-public struct TCMUService: Service {
+struct TCMUService: Service {
     private let configuration: ServiceConfiguration
     private let logger: Logger
     private let gate: ModuleParameters
@@ -19,7 +19,7 @@ public struct TCMUService: Service {
     private static let stopLimit = Duration.seconds(10)
 
     /// A service that has not started.
-    public init(configuration: ServiceConfiguration, logger: Logger) {
+    init(configuration: ServiceConfiguration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
         gate = ModuleParameters(sysfs: configuration.sysfsRoot)
@@ -28,7 +28,7 @@ public struct TCMUService: Service {
     /// Serves until asked to stop.
     ///
     /// - Throws: what keeps it from starting: netlink missing, no threads.
-    public func run() async throws {
+    func run() async throws {
         blockNetlink(true)
         releaseWaiters()
         let session: NetlinkSession

@@ -1,11 +1,6 @@
 import ArgumentParser
-import Configuration
 import Daemon
-import Glibc
 import Logging
-import ServiceLifecycle
-import SystemPackage
-import UnixSignals
 
 /// The daemon's command line. It stays in the foreground and logs to standard error.
 @main
@@ -41,31 +36,10 @@ struct TCMUDaemon: AsyncParsableCommand {
         LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
         var logger = Logger(label: "tcmud")
         logger.logLevel = debug ? .debug : .info
-        var settings = ServiceConfiguration()
-        if let loopThreads { settings.loopThreads = loopThreads }
-        if let openTimeout { settings.openTimeout = .seconds(openTimeout) }
-        if let lockFile { settings.lockFile = FilePath(lockFile) }
-        let held: Preflight
-        do throws(PreflightError) {
-            held = try Preflight(settings, logger: logger)
-        } catch {
-            logger.critical("\(error)")
-            throw ExitCode(1)
-        }
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: [
-                    .init(
-                        service: TCMUService(configuration: settings, logger: logger),
-                        successTerminationBehavior: .gracefullyShutdownGroup)
-                ],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        do {
-            try await group.run()
-        } catch {
-            logger.critical("\(error)")
-            throw ExitCode(1)
-        }
-        withExtendedLifetime(held) {}
+        var options = DaemonOptions()
+        options.loopThreads = loopThreads
+        options.openTimeoutSeconds = openTimeout
+        options.lockFile = lockFile
+        guard await options.run(logger: logger) else { throw ExitCode(1) }
     }
 }

@@ -72,7 +72,7 @@ struct UnitLifeTests {
         #expect(rig.kernel.tail == 0, "nothing is completed into a ring that lies")
         script.release()
         let unit: any ControlledUnit = rig.unit
-        while await rig.loop.run(unit, { unit.commandsInFlight }) > 0 {}
+        while await rig.loop.run(unit, { unit.commandsInFlight }) ?? 0 > 0 {}
         try await rig.loop.watchRing(of: unit, false)
         await rig.loop.run(unit) { unit.dropRing() }
         #expect(rig.kernel.resetRing().contains(open))
@@ -82,7 +82,7 @@ struct UnitLifeTests {
             unit.install(ring)
             return true
         }
-        #expect(isAttached)
+        #expect(isAttached == true)
         try await rig.loop.watchRing(of: unit, true)
         script.answer(.immediate)
         #expect(rig.perform(cdb: InitiatorCDB.read10(3, 1), dataInLength: 512)?.status == 0)

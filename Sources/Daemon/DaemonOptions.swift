@@ -1,0 +1,58 @@
+internal import Configuration
+public import Logging
+internal import ServiceLifecycle
+internal import SystemPackage
+internal import UnixSignals
+
+/// What the command line may change; nil leaves the default.
+public struct DaemonOptions: Sendable {
+    /// Threads that serve units.
+    public var loopThreads: Int?
+    /// Seconds until a backend that does not open is given up.
+    public var openTimeoutSeconds: Int?
+    /// Path of the file whose lock makes this daemon the only one.
+    public var lockFile: String?
+
+    /// All defaults.
+    public init() {}
+
+    var configuration: ServiceConfiguration {
+        var configuration = ServiceConfiguration()
+        if let loopThreads { configuration.loopThreads = loopThreads }
+        if let openTimeoutSeconds { configuration.openTimeout = .seconds(openTimeoutSeconds) }
+        if let lockFile { configuration.lockFile = FilePath(lockFile) }
+        return configuration
+    }
+
+    /// Checks what must hold, then serves until SIGTERM or SIGINT.
+    ///
+    /// - Returns: false if the daemon could not start or go on; the reason is in the log.
+    public func run(logger: Logger) async -> Bool {
+        let configuration = configuration
+        do throws(PreflightError) {
+            let held = try Preflight(configuration, logger: logger)
+            let served = await Self.serve(configuration, logger)
+            // The lock is held to the very end: the next daemon starts when this one has let go of everything.
+            held.release()
+            return served
+        } catch {
+            logger.critical("\(error)")
+            return false
+        }
+    }
+
+    private static func serve(_ configuration: ServiceConfiguration, _ logger: Logger) async -> Bool {
+        let service = TCMUService(configuration: configuration, logger: logger)
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        do {
+            try await group.run()
+            return true
+        } catch {
+            logger.critical("\(error)")
+            return false
+        }
+    }
+}
