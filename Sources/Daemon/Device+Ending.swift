@@ -50,9 +50,12 @@ extension Device {
             return await setBlocked(false)
         }
         await letGo()
-        await closeUnit()
+        let closing = Task { await closeUnit() }
+        // Closing an image may take three time-outs of its cluster; the process does not wait for that.
+        let closed = await BlockingCall.wait(atMost: limit) { await self.life.state == .gone }
+        if closed { await closing.value } else { logger.error("\(label): its backend does not close; left so") }
         await setBlocked(false)
-        logger.info("\(label): closed")
+        if closed { logger.info("\(label): closed") }
     }
 
     /// Takes an opened unit off its loop again and closes it; nobody was told of it.

@@ -96,11 +96,12 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             loseRing(.ringFailed(error))
         }
         while gateMoved { admitWaiting() }
-        if needsSubmit {
-            needsSubmit = false
+        needsSubmit = false
+        if slots.inUse > 0 {
+            // On every turn, not only after new operations: a backend may hold some that found no room before.
             backend.submitBatch()
+            backend.reap()
         }
-        if slots.inUse > 0 { backend.reap() }
         guard publish() else {
             loseRing(.ringGone)
             return .ringLost

@@ -17,7 +17,14 @@ public final class OwnedThread: Sendable {
     public init?(name: String, body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
         var handle = pthread_t()
-        guard pthread_create(&handle, nil, runOwnedThread, start.toOpaque()) == 0 else {
+        // The thread inherits the mask: there is no instruction of its own at which a signal could hit it.
+        var everything = sigset_t()
+        var before = sigset_t()
+        sigfillset(&everything)
+        pthread_sigmask(SIG_SETMASK, &everything, &before)
+        let outcome = pthread_create(&handle, nil, runOwnedThread, start.toOpaque())
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        guard outcome == 0 else {
             start.release()
             return nil
         }
@@ -53,7 +60,6 @@ private final class ThreadStart: Sendable {
 private func runOwnedThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     guard let argument else { return nil }
     let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
-    clinux_block_all_signals()
     clinux_set_thread_name(start.name)
     start.body()
     return nil
