@@ -16,7 +16,7 @@ package func reason(_ errno: Errno) -> String {
     case Errno(rawValue: 108): "this client is blocklisted in the cluster"
     case .timedOut: "no answer in time"
     case .permissionDenied: "access denied by cephx"
-    case .notPermitted: "the cephx user lacks the capability"
+    case .notPermitted: "the cephx user lacks a key or the capability"
     case .readOnlyFileSystem: "another client owns the image's exclusive lock and keeps it"
     case .resourceBusy: "the image is in use by another client"
     default: errno.description
