@@ -107,7 +107,7 @@ struct InboxTests {
         let seed = given ?? UInt64.random(in: 0...UInt64(UInt32.max))
         print("inbox stress: seed \(seed)")
         let producers = 4
-        let each = 30_000
+        let each = 10_000
         let slab = try Slab(producers * each)
         let started = (0..<producers).compactMap { producer in
             OwnedThread(name: "producer-\(producer)") {
@@ -122,7 +122,7 @@ struct InboxTests {
                     switch random >> 58 {
                     case 0: sched_yield()
                     case 1: usleep(UInt32(random >> 40 & 63))
-                    case 2...20: for _ in 0..<(random >> 40 & 255) { _ = CoarseClock.milliseconds }
+                    case 2...20: for step in 0..<(random >> 40 & 255) { random ^= step }
                     default: break
                     }
                 }
@@ -162,5 +162,63 @@ struct InboxTests {
         #expect(disordered == 0, "seed \(seed)")
         #expect(torn == 0, "seed \(seed)")
         #expect(sleeps > 0)
+    }
+
+    /// With nobody left to push again, a lost wake-up is a sleep for good.
+    @Test("the last push before a sleep is never slept through") func lastPush() throws {
+        let given = getenv("SWIFT_TCMU_SEED").flatMap { UInt64(String(cString: $0)) }
+        let seed = given ?? UInt64.random(in: 0...UInt64(UInt32.max))
+        print("inbox last push: seed \(seed)")
+        let rounds = 5_000
+        let slab = try Slab(rounds)
+        let turn = Turn()
+        let producer = try #require(
+            OwnedThread(name: "producer") {
+                var jitter = Jitter(state: seed)
+                for round in 0..<rounds {
+                    while turn.round.load(ordering: .acquiring) < round { sched_yield() }
+                    jitter.spin()
+                    slab.inbox.push(slab.nodes + round)
+                }
+            })
+        var jitter = Jitter(state: ~seed)
+        var sleptThrough = 0
+        for round in 0..<rounds {
+            turn.round.store(round, ordering: .releasing)
+            var seen = slab.take()
+            while seen.isEmpty {
+                // Widens the gap between the look and the announcement of the sleep.
+                jitter.spin()
+                if slab.inbox.park() {
+                    var poll = pollfd(fd: slab.wake.descriptor, events: Int16(POLLIN), revents: 0)
+                    if Glibc.poll(&poll, 1, 10_000) == 0 { sleptThrough += 1 }
+                    slab.inbox.unpark()
+                    if poll.revents != 0 { slab.wake.clear() }
+                }
+                seen = slab.take()
+                if sleptThrough > 0 { break }
+            }
+            if sleptThrough > 0 { break }
+            #expect(seen == [UInt32(round)])
+        }
+        // Lets the producer finish, whatever happened.
+        turn.round.store(rounds, ordering: .releasing)
+        producer.join()
+        #expect(sleptThrough == 0, "seed \(seed)")
+    }
+
+    private final class Turn: Sendable {
+        let round = Atomic<Int>(-1)
+    }
+
+    /// Waits of seeded length, none to some microseconds.
+    private struct Jitter {
+        var state: UInt64
+        mutating func spin() {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            var sink: UInt64 = 0
+            for step in 0..<(state >> 57) { sink ^= step &* state }
+            state ^= sink & 1
+        }
     }
 }
