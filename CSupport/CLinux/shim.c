@@ -7,7 +7,6 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -33,12 +32,6 @@ int clinux_set_thread_cpu(int cpu) {
     if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
     CPU_SET(cpu, &set);
     return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
-void clinux_block_all_signals(void) {
-    sigset_t all;
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
 int clinux_memfd_create(const char *name) {

@@ -18,8 +18,6 @@
 void clinux_set_thread_name(const char *name);
 /// Pins the calling thread to one CPU; returns 0 or an errno.
 int clinux_set_thread_cpu(int cpu);
-/// Blocks every signal on the calling thread, so that only the control plane's threads take them.
-void clinux_block_all_signals(void);
 
 // --- files ---
 
