@@ -34,7 +34,10 @@ check() {
 }
 
 # equal TITLE GOT EXPECTED
-equal() { [[ $2 == "$3" ]] && say "ok: $1: $2" || fail "$1: got '$2', expected '$3'"; }
+equal() {
+    [[ $2 == "$3" ]] || fail "$1: got '$2', expected '$3'"
+    say "ok: $1: $2"
+}
 
 # limit SECONDS COMMAND…
 limit() { timeout -k 5 "$@"; }
@@ -108,7 +111,7 @@ stop_daemon() {
 }
 
 # The daemon's log wherever it writes one: standard error, or the original's file.
-daemon_log() { cat "$LAB_SHARE/daemon.log" /var/log/tcmu-runner.log /var/log/tcmud.log 2> /dev/null; }
+daemon_log() { cat "$LAB_SHARE/daemon.log" /var/log/tcmu-runner.log /var/log/tcmud.log 2> /dev/null || true; }
 
 # --- the end ------------------------------------------------------------------------------------
 

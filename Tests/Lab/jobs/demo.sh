@@ -7,8 +7,20 @@ mount=$LAB_STATE/mnt
 
 headline() { printf '\n--- %s\n' "$*"; }
 
-# daemon_view: what the daemon itself says about the LUN. For now its log; a status command belongs here.
-daemon_view() { daemon_log | tail -n 12; }
+# daemon_view: what the daemon itself says about the LUN: ours writes a status line per unit to its log on
+# SIGUSR1, the original has only its log. A status command of the daemon belongs here once there is one.
+daemon_view() {
+    local lines
+    lines=$(daemon_log | wc -l)
+    if ! ours; then
+        daemon_log | tail -n 12
+        return
+    fi
+    kill -USR1 "$daemon_pid"
+    until_true 5 eval '(($(daemon_log | wc -l) > lines))' || fail "no status after SIGUSR1"
+    sleep 0.5
+    daemon_log | tail -n "+$((lines + 1))"
+}
 
 headline "an image in Ceph, and the daemon ($LAB_DAEMON) on kernel $(uname -r)"
 rbd_image demo "$bytes"

@@ -13,5 +13,14 @@ if ours; then
     equal "bytes the image still occupies after the discard" "$(($(stat -c %b "$image") * 512))" 0
 fi
 remove_lun a
+if ours; then
+    # Past the page cache, which needs a file system with O_DIRECT: the guest's own disk.
+    image_on_disk b "$bytes"
+    make_lun b "file/$image;direct=on" "$bytes"
+    attach b
+    fio_verify "$disk"
+    discard "$disk"
+    remove_lun b
+fi
 stop_daemon
 kernel_log_clean

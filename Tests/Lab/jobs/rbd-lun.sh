@@ -2,7 +2,13 @@
 # needs: ceph
 # timeout: 400
 bytes=$((512 << 20))
-objects() { on_host "rados -p rbd ls" | grep -c "^rbd_data\."; }
+# count PATTERN COMMAND: matching lines of a command on the host's side; no number when it failed.
+count() {
+    local text
+    text=$(on_host "$2") || { echo "failed: $text"; return; }
+    grep -c "$1" <<< "$text"
+}
+objects() { count '^rbd_data\.' "rados -p rbd ls"; }
 start_daemon
 rbd_image a "$bytes"
 make_lun a rbd/rbd/a "$bytes"
@@ -13,14 +19,14 @@ file_system "$disk" ext4
 file_system "$disk" xfs
 fio_verify "$disk"
 written=$(objects)
-((written > 0)) || fail "fio wrote, but the image has no objects"
+[[ $written =~ ^[1-9][0-9]*$ ]] || fail "fio wrote, but the image's objects are: $written"
 say "ok: the image has $written objects in Ceph"
-on_host "rbd du rbd/a"
+on_host "rbd du rbd/a" || fail "rbd du"
 discard "$disk"
 left=$(objects)
-((left < written)) || fail "$left objects after the discard of the whole disk, $written before"
+[[ $left =~ ^[0-9]+$ ]] && ((left < written)) || fail "$left objects after the discard of the whole disk, $written before"
 say "ok: $left objects left after the discard"
 remove_lun a
-equal "watchers of the image after removal" "$(on_host 'rbd status rbd/a' | grep -c 'watcher=')" 0
+equal "watchers of the image after removal" "$(count 'watcher=' 'rbd status rbd/a')" 0
 stop_daemon
 kernel_log_clean
