@@ -69,7 +69,7 @@ fio_verify() {
     shift
     shift || true
     options=(--name=verify --filename="$path" --rw=randwrite --bs=4k --size="${size}M" --iodepth=16
-        --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 --randseed=7 "$@")
+        --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=7 "$@")
     check "fio: $size MiB of random writes to $path" limit 240 fio "${options[@]}" --do_verify=0
     fio_figures
     blockdev --flushbufs "$path"

@@ -21,7 +21,7 @@ restart_work() {
 
     # The rate keeps a fast machine from ending before the daemon is killed.
     fio --name=survivor --filename="$path" --rw=randwrite --bs=4k --size=40M --iodepth=16 --ioengine=libaio \
-        --direct=1 --verify=crc32c --verify_fatal=1 --eta=never --rate_iops=2000 --output="$LAB_STATE/fio.log" &
+        --direct=1 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --eta=never --rate_iops=2000 --output="$LAB_STATE/fio.log" &
     fio_pid=$!
     sleep 3
     kill -0 "$fio_pid" || fail "fio ended before the daemon was killed: $(cat "$LAB_STATE/fio.log")"

@@ -23,7 +23,7 @@ fio_on() {
     local size=$1 name
     shift
     local options=(--rw=randwrite --bs=4k --size="${size}M" --iodepth=8 --ioengine=libaio --direct=1
-        --verify=crc32c --verify_fatal=1 --rate_iops=300)
+        --verify=crc32c --verify_fatal=1 --verify_state_save=0 --rate_iops=300)
     for name in "$@"; do options+=("--name=$name" "--filename=${disks[$name]}"); done
     limit 240 fio --output="$LAB_STATE/fio.log" --eta=never "${options[@]}"
 }
