@@ -7,6 +7,8 @@ LAB_SHARE=${LAB_SHARE:-/mnt/share}
 # Everything a job writes that need not outlive it.
 LAB_STATE=${LAB_STATE:-/run/lab}
 mkdir -p "$LAB_STATE/mnt"
+# Tools leave files where they stand, fio the state of its verification.
+cd "$LAB_STATE" || exit 125
 reason=
 daemon_pid=
 
