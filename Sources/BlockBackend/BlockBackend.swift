@@ -46,7 +46,7 @@ public protocol BlockBackend: ~Copyable {
     ) -> Submission
 
     /// Fills `extent` with zeros without carrying them. Unlike after `discard`, the space stays allocated.
-    /// Called only if `capabilities.nativeWriteZeroes` is true; backends without it leave this out.
+    /// Called only if `capabilities.nativeWriteZeroes` is true.
     mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission
 
     /// Atomically compares `extent` with the first `extent.length` bytes of `segments` and, if equal, writes the
@@ -65,13 +65,6 @@ public protocol BlockBackend: ~Copyable {
 
     /// Releases everything. No ticket is out. May block (flush, lock release, network); called off the loop.
     mutating func close()
-}
-
-extension BlockBackend where Self: ~Copyable {
-    /// For backends whose `capabilities.nativeWriteZeroes` is false: nobody calls it.
-    public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        preconditionFailure("writeZeroes on a backend whose capabilities lack nativeWriteZeroes")
-    }
 }
 
 /// An operation's answer, at once or later.

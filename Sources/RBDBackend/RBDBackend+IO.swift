@@ -67,6 +67,11 @@ extension RBDBackend {
         }
     }
 
+    /// The same operation as ``discard(_:ticket:)``: the space of whole objects is given back.
+    public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        discard(extent, ticket: ticket)
+    }
+
     /// Hands the pattern to the OSDs once per object; a pattern of zeros deallocates as `discard` does
     /// (`rbd_discard_on_zeroed_write_same`).
     public mutating func writeSame(

@@ -26,7 +26,7 @@ public final class BackendScript: Sendable {
 
     /// The kinds of operations.
     public enum Kind: Sendable, Hashable, CaseIterable {
-        case read, write, flush, discard, writeSame, compareAndWrite
+        case read, write, flush, discard, writeZeroes, writeSame, compareAndWrite
     }
 
     /// An operation as the unit asked for it.
@@ -194,7 +194,7 @@ public final class BackendScript: Sendable {
 
     private static func apply(_ held: Held, to range: UnsafeMutableRawBufferPointer) -> IOResult {
         guard let segments = held.segments else {
-            // Only flush and discard come without a buffer.
+            // Only flush, discard and writeZeroes come without a buffer.
             range.initializeMemory(as: UInt8.self, repeating: 0)
             return .success
         }
@@ -213,7 +213,7 @@ public final class BackendScript: Sendable {
                 return .miscompare(at: UInt64(difference))
             }
             precondition(segments.read(into: range, from: range.count) == range.count, "segments too short")
-        case .flush, .discard: break
+        case .flush, .discard, .writeZeroes: break
         }
         return .success
     }

@@ -43,6 +43,12 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     }
 
     /// Recorded; answered as scripted.
+    public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        precondition(capabilities.nativeWriteZeroes, "writeZeroes without the capability")
+        return submit(.writeZeroes, extent, nil, ticket)
+    }
+
+    /// Recorded; answered as scripted.
     public mutating func writeSame(
         _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
     ) -> Submission {
