@@ -40,9 +40,19 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     // and after.
     private var openedBackend: Backend?
     private var openedRing: CommandRing?
-    private var unit: LogicalUnit<Backend>?
+    /// The unit at work: allocated at attach, freed when its backend is closed.
+    private var unit: UnsafeMutablePointer<LogicalUnit<Backend>>?
     private let profile: UnitProfile
     private let report: UnitReporter
+
+    /// The two ways into the data path. Swift never specialises the witnesses of a generic class, so that a call
+    /// through the protocol would run the whole engine as unspecialised code; these are made where the backend's
+    /// type is known, and are specialised there (docs/adr/0003).
+    private let serve: (inout LogicalUnit<Backend>, Int64) -> ServiceResult
+    private let take:
+        (
+            inout LogicalUnit<Backend>, UnsafeMutablePointer<CompletionNode>
+        ) -> UnsafeMutablePointer<CompletionNode>?
 
     /// A unit from an open backend and an attached ring. `report` is called on the loop's thread.
     public init(
@@ -53,6 +63,8 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         openedRing = consume ring
         self.profile = profile
         self.report = report
+        serve = { unit, now in unit.service(now: now) }
+        take = { unit, chain in unit.takeCompletions(chain) }
     }
 
     // MARK: - For the loop
@@ -61,84 +73,98 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     public var name: String { profile.name }
 
     /// As ``ServiceableUnit`` says.
-    public var ringDescriptor: CInt { unit?.ring?.notifyDescriptor ?? -1 }
+    public var ringDescriptor: CInt { unit?.pointee.ring?.notifyDescriptor ?? -1 }
 
     /// As ``ServiceableUnit`` says.
-    public var backendDescriptor: CInt { unit?.backend.completionDescriptor ?? -1 }
+    public var backendDescriptor: CInt { unit?.pointee.backend.completionDescriptor ?? -1 }
 
     /// As ``ServiceableUnit`` says.
     public func attach(index: UInt32, inbox: CompletionInbox) -> Bool {
         guard let backend = openedBackend.take(), let ring = openedRing.take() else {
             preconditionFailure("\(name) is attached twice")
         }
-        unit = LogicalUnit(
+        let made = LogicalUnit(
             profile: profile, backend: backend, ring: ring, index: index, inbox: inbox, report: report)
-        return unit != nil
+        guard let made else { return false }
+        let place = UnsafeMutablePointer<LogicalUnit<Backend>>.allocate(capacity: 1)
+        place.initialize(to: made)
+        unit = place
+        return true
     }
 
     /// As ``ServiceableUnit`` says.
     public func ringSignalled() {
-        unit?.ringSignalled()
+        unit?.pointee.ringSignalled()
     }
 
     /// As ``ServiceableUnit`` says.
     public func takeCompletions(
         _ chain: UnsafeMutablePointer<CompletionNode>
     ) -> UnsafeMutablePointer<CompletionNode>? {
-        unit?.takeCompletions(chain)
+        guard let unit else { preconditionFailure("an answer for \(name), which is closed") }
+        return take(&unit.pointee, chain)
     }
 
     /// As ``ServiceableUnit`` says.
     public func service(now: Int64) -> ServiceResult {
-        unit?.service(now: now) ?? .idle
+        guard let unit else { return .idle }
+        return serve(&unit.pointee, now)
     }
 
     /// As ``ServiceableUnit`` says.
-    public var watchesDeadlines: Bool { unit?.watchesDeadlines ?? false }
+    public var watchesDeadlines: Bool { unit?.pointee.watchesDeadlines ?? false }
 
     /// As ``ServiceableUnit`` says.
     public func checkDeadlines(now: Int64) {
-        unit?.checkDeadlines(now: now)
+        unit?.pointee.checkDeadlines(now: now)
     }
 
     // MARK: - For the control plane
 
     /// As ``ControlledUnit`` says.
     public func stopTaking() {
-        if unit?.mode == .serving { unit?.mode = .draining }
+        if unit?.pointee.mode == .serving { unit?.pointee.mode = .draining }
     }
 
     /// As ``ControlledUnit`` says.
-    public var commandsInFlight: Int { unit?.slots.inUse ?? 0 }
+    public var commandsInFlight: Int { unit?.pointee.slots.inUse ?? 0 }
 
     /// As ``ControlledUnit`` says.
-    public var isQuiet: Bool { commandsInFlight == 0 && (unit?.ring?.isEmpty ?? true) }
+    public var isQuiet: Bool { commandsInFlight == 0 && (unit?.pointee.ring?.isEmpty ?? true) }
 
     /// As ``ControlledUnit`` says.
     public func dropRing() {
-        unit?.dropRing()
+        unit?.pointee.dropRing()
     }
 
     /// As ``ControlledUnit`` says.
     public func install(_ ring: consuming CommandRing) {
-        unit?.install(ring)
+        unit?.pointee.install(ring)
     }
 
     /// As ``ControlledUnit`` says.
     public func deliver(_ facts: BackstoreFacts?) {
-        unit?.deliver(facts, now: CoarseClock.milliseconds)
+        unit?.pointee.deliver(facts, now: CoarseClock.milliseconds)
     }
 
     /// As ``ControlledUnit`` says.
-    public var counters: UnitCounters { unit?.counters ?? UnitCounters() }
+    public var counters: UnitCounters { unit?.pointee.counters ?? UnitCounters() }
 
     /// As ``ControlledUnit`` says.
     public func closeBackend() {
         precondition(commandsInFlight == 0, "\(name) is closed with commands in flight")
-        unit?.backend.close()
+        if let unit {
+            unit.pointee.backend.close()
+            unit.deinitialize(count: 1)
+            unit.deallocate()
+        }
         unit = nil
         openedBackend?.close()
         openedBackend = nil
         openedRing = nil
+    }
+
+    deinit {
+        precondition(unit == nil, "\(name) is dropped without closeBackend()")
     }
 }
