@@ -96,7 +96,7 @@ private func settleCapabilities(
     if !capabilities.readOnly {
         capabilities.discard = geometry.discard
         capabilities.nativeWriteSame = true
-    capabilities.nativeWriteZeroes = true
+        capabilities.nativeWriteZeroes = true
         capabilities.nativeCompareAndWriteBytes = geometry.compareAndWriteBytes
     }
     // Image and pool metadata outrank what a client sets, so the cache can be on in spite of us.
