@@ -79,7 +79,8 @@ let programs: [Target] = [
     .executableTarget(
         name: "ring-bench",
         dependencies: [
-            "TCMUTestKit", "LogicalUnit", "MemoryBackend", "FileBackend", "CAllocationProbe", arguments,
+            "TCMUTestKit", "LogicalUnit", "BlockBackend", "MemoryBackend", "FileBackend", "CAllocationProbe",
+            arguments,
         ],
         path: "Benchmarks/RingBench", swiftSettings: dataPath),
 ]

@@ -95,13 +95,15 @@ struct LoopState: ~Copyable {
 
     private mutating func serviceDue(now: Int64) {
         swap(&due, &dueNext)
-        for seat in dueNext {
-            units[Int(seat)].isDue = false
-            guard let unit = units[Int(seat)].unit else { continue }
+        // By position: an unoptimised build allocates for each step of an array's iterator.
+        for position in 0..<dueNext.count {
+            let seat = Int(dueNext[position])
+            units[seat].isDue = false
+            guard let unit = units[seat].unit else { continue }
             switch unit.service(now: now) {
             case .idle: break
-            case .again: markDue(Int(seat))
-            case .ringLost: unwatchRing(Int(seat))
+            case .again: markDue(seat)
+            case .ringLost: unwatchRing(seat)
             }
             if unit.watchesDeadlines { watchesDeadlines = true }
         }

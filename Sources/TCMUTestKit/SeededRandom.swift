@@ -46,12 +46,16 @@ public struct SeededRandom: RandomNumberGenerator, Sendable, CustomStringConvert
 
     /// Overwrites `bytes` with random ones.
     public mutating func fill(_ bytes: inout [UInt8]) {
-        var index = 0
-        while index < bytes.count {
-            var word = next()
-            for _ in 0..<Swift.min(8, bytes.count - index) {
-                bytes[index] = UInt8(truncatingIfNeeded: word)
-                word >>= 8
+        bytes.withUnsafeMutableBytes { buffer in
+            var index = 0
+            while index + 8 <= buffer.count {
+                buffer.storeBytes(of: next(), toByteOffset: index, as: UInt64.self)
+                index += 8
+            }
+            var rest = next()
+            while index < buffer.count {
+                buffer[index] = UInt8(truncatingIfNeeded: rest)
+                rest >>= 8
                 index += 1
             }
         }

@@ -1,1 +1,0 @@
-print("tcmud: not built yet")
