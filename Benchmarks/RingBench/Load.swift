@@ -41,7 +41,7 @@ struct Load {
         return Measurement(
             backend: name, operation: isRead ? "read" : "write", depth: depth, commands: commands, seconds: seconds,
             cpuNanoseconds: after.cpuNanoseconds - before.cpuNanoseconds, doorbells: rung,
-            allocations: Int(after.allocations - before.allocations) - Int(own),
+            allocations: max(0, Int(after.allocations - before.allocations) - Int(own)),
             contextSwitches: after.contextSwitches - before.contextSwitches)
     }
 

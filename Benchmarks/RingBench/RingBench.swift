@@ -19,6 +19,8 @@ struct RingBench: AsyncParsableCommand {
         @Option(help: "Backends: mem, file.") var backend: [String] = ["mem", "file"]
         @Option(help: "Commands in flight.") var depth: [Int] = [1, 32, 128]
         @Option(help: "Commands per measurement on mem; a tenth of it on file.") var commands = 1_000_000
+        @Option(help: "Runs per line; the one with the least CPU counts, for machines that others use too.")
+        var repeats = 3
         @Option(help: "Where the image of the file backend is made.") var folder = "/var/tmp"
         @Option(help: "Also write the table, with the machine's description, to this file.") var write: String?
 
@@ -29,9 +31,13 @@ struct RingBench: AsyncParsableCommand {
             for name in backend {
                 for isRead in [true, false] {
                     for depth in depth {
-                        let row = try await measure(name, isRead: isRead, depth: depth).row
-                        print(row)
-                        rows.append(row)
+                        var best = try await measure(name, isRead: isRead, depth: depth)
+                        for _ in 1..<max(repeats, 1) {
+                            let next = try await measure(name, isRead: isRead, depth: depth)
+                            if next.cpuNanoseconds < best.cpuNanoseconds { best = next }
+                        }
+                        print(best.row)
+                        rows.append(best.row)
                     }
                 }
             }
@@ -65,7 +71,7 @@ struct RingBench: AsyncParsableCommand {
                 Command: `ring-bench \(command)` (release build)
 
                 One loop thread serves one unit; another thread plays the kernel. CPU, allocations and context switches
-                are those of the loop's thread alone. The kernel's own work per doorbell, which on a real ring is done
+                are those of the loop's thread alone. Best of \(repeats) runs per line. The kernel's own work per doorbell, which on a real ring is done
                 inside the daemon's system call, is not in these figures.
 
                 \(Measurement.header)
