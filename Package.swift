@@ -106,7 +106,10 @@ let testing: [Target] = [
     tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit", "Reactor", system]),
     tests(
         "LogicalUnitTests",
-        ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "TCMURing", system]),
+        [
+            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "TCMURing",
+            "Reactor", system,
+        ]),
     tests(
         "AllocationTests",
         ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend"]),
@@ -114,7 +117,12 @@ let testing: [Target] = [
     tests("ConfigFSTests", ["ConfigFS", system]),
     tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),
     tests("KernelModuleTests", ["KernelModule", system]),
-    tests("DaemonTests", ["Daemon", "TCMUTestKit", system]),
+    tests(
+        "DaemonTests",
+        [
+            "Daemon", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit", "SCSI", "TCMUNetlink",
+            "TCMURing", logging, system,
+        ]),
     tests("StructureTests", []),
 ]
 

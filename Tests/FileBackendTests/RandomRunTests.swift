@@ -2,6 +2,7 @@ import BlockBackend
 import FileBackend
 import Glibc
 import MemoryBackend
+import TCMUTestKit
 import Testing
 
 @Suite("Random operations against a plain array")
@@ -11,7 +12,7 @@ struct RandomRunTests {
 
     @Test("memory unit") func memory() throws {
         var rig = try Rig(try MemoryBackend.open(size: UInt64(Self.size)), slots: 32)
-        try run(&rig, seed: Seeded.seed("memory unit"))
+        try run(&rig, .announced("memory unit"))
     }
 
     @Test("file unit", arguments: Scratch.places) func file(place: String) throws {
@@ -20,12 +21,12 @@ struct RandomRunTests {
         let backend = try FileBackend.open(
             path: path, direct: false, expectedSize: UInt64(Self.size), blockSize: UInt32(Self.block))
         var rig = try Rig(backend, slots: 32)
-        try run(&rig, seed: Seeded.seed("file unit on \(place)"))
+        try run(&rig, .announced("file unit on \(place)"))
     }
 
     /// Batches of operations on disjoint ranges, since overlapping ones have no order among themselves.
-    private func run<Backend: BlockBackend & ~Copyable>(_ rig: inout Rig<Backend>, seed: UInt64) throws {
-        var random = Seeded(seed)
+    private func run<Backend: BlockBackend & ~Copyable>(_ rig: inout Rig<Backend>, _ seed: SeededRandom) throws {
+        var random = seed
         var model = [UInt8](repeating: 0, count: Self.size)
         let capabilities = rig.backend.capabilities
         for round in 0..<40 {
@@ -48,7 +49,7 @@ struct RandomRunTests {
                     submission = rig.backend.read(
                         extent(offset, count), into: buffer.list, ticket: rig.ticket(slot))
                 case 4..<8:
-                    let content = random.bytes(count)
+                    let content = random.tiles(count)
                     let buffer = Segments(pieces(of: count, &random), content: content, alignment: 16)
                     kept.append(buffer)
                     model.replaceSubrange(range, with: content)
@@ -72,13 +73,13 @@ struct RandomRunTests {
                 try #require(count > 0, "operations lost in round \(round)")
                 open -= count
             }
-            #expect(failed.isEmpty, "round \(round), seed \(seed)")
+            #expect(failed.isEmpty, "round \(round), \(seed)")
             for (_, check) in checks {
                 let bytes = check.buffer.bytes
-                #expect(Array(bytes.prefix(check.expected.count)) == check.expected, "round \(round)")
+                #expect(Array(bytes.prefix(check.expected.count)) == check.expected, "round \(round), \(seed)")
                 // Segments may be longer than the operation; what is behind it stays as it was.
                 let rest = bytes.count - check.expected.count
-                #expect(bytes.suffix(rest) == ArraySlice(repeating: 0xEE, count: rest), "round \(round)")
+                #expect(bytes.suffix(rest) == ArraySlice(repeating: 0xEE, count: rest), "round \(round), \(seed)")
                 #expect(check.buffer.isIntact)
             }
             for buffer in kept { #expect(buffer.isIntact) }
@@ -92,7 +93,7 @@ struct RandomRunTests {
     }
 
     /// Odd pieces that hold at least `count` bytes, some empty; the last may be longer than needed.
-    private func pieces(of count: Int, _ random: inout Seeded) -> [Int] {
+    private func pieces(of count: Int, _ random: inout SeededRandom) -> [Int] {
         var lengths: [Int] = []
         var left = count
         while left > 0 {

@@ -1,28 +1,18 @@
 import Glibc
+import TCMUTestKit
 
-/// SplitMix64: small, seeded, the same everywhere.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
+extension SeededRandom {
+    /// A run of its own, announced so that a failure can be run again with `TCMU_SEED`.
+    static func announced(_ title: String) -> SeededRandom {
+        let random = SeededRandom.replayable()
+        print("\(title): \(random)")
+        return random
     }
-    /// A fresh seed, printed so that a failure can be run again with SWIFT_TCMU_SEED.
-    static func seed(_ title: String) -> UInt64 {
-        let given = getenv("SWIFT_TCMU_SEED").flatMap { UInt64(String(cString: $0)) }
-        let seed = given ?? UInt64.random(in: 0...UInt64(UInt32.max))
-        print("\(title): seed \(seed)")
-        return seed
-    }
+
     /// Bytes that differ from those of every other call and repeat only every 8 KiB: enough to tell blocks apart,
     /// and quick in a debug build.
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var tile: [UInt8] = []
-        for _ in 0..<min(1024, (count + 7) / 8) { withUnsafeBytes(of: next()) { tile.append(contentsOf: $0) } }
+    mutating func tiles(_ count: Int) -> [UInt8] {
+        let tile = bytes(min(8192, count))
         var all: [UInt8] = []
         while all.count < count { all.append(contentsOf: tile.prefix(count - all.count)) }
         return all

@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import Reactor
+import TCMUTestKit
 import Testing
 
 @testable import FileBackend
@@ -22,8 +23,8 @@ struct TransferTests {
     }
 
     @Test("short results at any place move every byte exactly once") func anyShortness() throws {
-        let seed = Seeded.seed("short transfers")
-        var random = Seeded(seed)
+        var random = SeededRandom.announced("short transfers")
+        let seed = random.description
         try withTicket { ticket in
             for _ in 0..<300 {
                 let lengths = (0..<Int.random(in: 1...12, using: &random)).map { _ in
@@ -32,7 +33,7 @@ struct TransferTests {
                 let total = lengths.reduce(0, +)
                 if total == 0 { continue }
                 let wanted = Int.random(in: 1...total, using: &random)
-                let source = random.bytes(wanted)
+                let source = random.tiles(wanted)
                 let buffer = Segments(lengths, fill: 0xEE)
                 var operation = FileOperation(
                     .read, ByteExtent(offset: 1000, length: UInt64(wanted)), segments: buffer.list, ticket: ticket)
@@ -42,15 +43,15 @@ struct TransferTests {
                     let done = Int(operation.offset) - 1000
                     let offered = pieces(operation.nextTransfer())
                     let sum = offered.reduce(0) { $0 + $1.count }
-                    try #require(sum > 0 && done + sum <= wanted, "seed \(seed)")
+                    try #require(sum > 0 && done + sum <= wanted, "\(seed)")
                     let moved = Int.random(in: 1...sum, using: &random)
                     fill(offered, with: source[done..<done + moved])
                     outcome = operation.outcome(of: Int32(moved))
                     steps += 1
                 }
-                #expect(outcome == .over(.success), "seed \(seed)")
-                #expect(Array(buffer.bytes.prefix(wanted)) == source, "seed \(seed)")
-                #expect(buffer.bytes.dropFirst(wanted).allSatisfy { $0 == 0xEE }, "seed \(seed)")
+                #expect(outcome == .over(.success), "\(seed)")
+                #expect(Array(buffer.bytes.prefix(wanted)) == source, "\(seed)")
+                #expect(buffer.bytes.dropFirst(wanted).allSatisfy { $0 == 0xEE }, "\(seed)")
                 #expect(buffer.isIntact)
             }
         }

@@ -1,6 +1,7 @@
 import Glibc
 import Reactor
 import Synchronization
+import TCMUTestKit
 import Testing
 
 @Suite("Completion inbox")
@@ -103,9 +104,9 @@ struct InboxTests {
 
     @Test("many producers, an owner that keeps falling asleep: nothing is lost, doubled or slept through")
     func stress() throws {
-        let given = getenv("SWIFT_TCMU_SEED").flatMap { UInt64(String(cString: $0)) }
-        let seed = given ?? UInt64.random(in: 0...UInt64(UInt32.max))
-        print("inbox stress: seed \(seed)")
+        let random = SeededRandom.replayable()
+        let seed = random.seed
+        print("inbox stress: \(random)")
         let producers = 4
         let each = 10_000
         let slab = try Slab(producers * each)
@@ -157,18 +158,18 @@ struct InboxTests {
             if poll.revents != 0 { slab.wake.clear() }
         }
         for thread in started { thread.join() }
-        #expect(!sleptThrough, "seed \(seed)")
-        #expect(seen.allSatisfy { $0 == 1 }, "seed \(seed)")
-        #expect(disordered == 0, "seed \(seed)")
-        #expect(torn == 0, "seed \(seed)")
+        #expect(!sleptThrough, "\(random)")
+        #expect(seen.allSatisfy { $0 == 1 }, "\(random)")
+        #expect(disordered == 0, "\(random)")
+        #expect(torn == 0, "\(random)")
         #expect(sleeps > 0)
     }
 
     /// With nobody left to push again, a lost wake-up is a sleep for good.
     @Test("the last push before a sleep is never slept through") func lastPush() throws {
-        let given = getenv("SWIFT_TCMU_SEED").flatMap { UInt64(String(cString: $0)) }
-        let seed = given ?? UInt64.random(in: 0...UInt64(UInt32.max))
-        print("inbox last push: seed \(seed)")
+        let random = SeededRandom.replayable()
+        let seed = random.seed
+        print("inbox last push: \(random)")
         let rounds = 5_000
         let slab = try Slab(rounds)
         let turn = Turn()
@@ -204,7 +205,7 @@ struct InboxTests {
         // Lets the producer finish, whatever happened.
         turn.round.store(rounds, ordering: .releasing)
         producer.join()
-        #expect(sleptThrough == 0, "seed \(seed)")
+        #expect(sleptThrough == 0, "\(random)")
     }
 
     private final class Turn: Sendable {

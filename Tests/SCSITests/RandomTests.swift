@@ -1,4 +1,5 @@
 import SCSI
+import TCMUTestKit
 import Testing
 
 @Suite("Any bytes at all: every function returns")
@@ -7,8 +8,8 @@ struct RandomTests {
 
     @Test("random CDBs are decoded or refused with an illegal request")
     func cdbs() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom.replayable()
+        let seed = random.description
         let codes = OperationCode.allCases.map(\.rawValue)
         let refusals: Set<String> = ["5/2000", "5/2400", "5/3900", "5/1A00"]
         var decoded = 0
@@ -23,18 +24,18 @@ struct RandomTests {
             switch CommandDecoder.decode(cdb) {
             case .command:
                 decoded += 1
-                #expect(codes.contains(cdb.operationCode), "seed \(seed), CDB \(hexText(bytes))")
+                #expect(codes.contains(cdb.operationCode), "\(seed), CDB \(hexText(bytes))")
             case .refused(let sense):
-                #expect(refusals.contains(sense.description), "seed \(seed), CDB \(hexText(bytes))")
+                #expect(refusals.contains(sense.description), "\(seed), CDB \(hexText(bytes))")
             }
         }
-        #expect(decoded > Self.rounds / 100, "seed \(seed)")
+        #expect(decoded > Self.rounds / 100, "\(seed)")
     }
 
     @Test("any READ and WRITE that can be written down is read back")
     func roundTrip() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom.replayable()
+        let seed = random.description
         for _ in 0..<Self.rounds / 10 {
             let flags = UInt8.random(in: 0...3, using: &random) << 3
             let (lba, blocks) = (UInt64.random(in: 0...UInt64.max, using: &random), random.next())
@@ -56,15 +57,15 @@ struct RandomTests {
                 ([0x88] + sixteen, .read(access(64, 32))), ([0x8A] + sixteen, .write(access(64, 32))),
             ]
             for (cdb, command) in rows {
-                #expect(CommandDecoder.decode(CDB(cdb)) == .command(command), "seed \(seed)")
+                #expect(CommandDecoder.decode(CDB(cdb)) == .command(command), "\(seed)")
             }
         }
     }
 
     @Test("random ranges: inside the unit exactly when wide arithmetic says so")
     func ranges() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom.replayable()
+        let seed = random.description
         for _ in 0..<Self.rounds {
             func number() -> UInt64 { random.next() >> UInt64.random(in: 0...63, using: &random) }
             let range = BlockRange(lba: number(), blocks: number())
@@ -73,18 +74,18 @@ struct RandomTests {
             let end = UInt128(range.lba) + UInt128(range.blocks)
             let fits = end <= UInt128(capacity.blocks) && end * size <= UInt128(UInt64.max)
             let bytes = range.byteRange(in: capacity)
-            #expect((bytes != nil) == fits, "seed \(seed), \(range), \(capacity)")
+            #expect((bytes != nil) == fits, "\(seed), \(range), \(capacity)")
             if let bytes {
-                #expect(UInt128(bytes.offset) == UInt128(range.lba) * size, "seed \(seed)")
-                #expect(UInt128(bytes.length) == UInt128(range.blocks) * size, "seed \(seed)")
+                #expect(UInt128(bytes.offset) == UInt128(range.lba) * size, "\(seed)")
+                #expect(UInt128(bytes.length) == UInt128(range.blocks) * size, "\(seed)")
             }
         }
     }
 
     @Test("random UNMAP lists: no descriptor from outside the list, no more than allowed")
     func unmapLists() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom.replayable()
+        let seed = random.description
         let limits = BlockLimits.Unmap(maximumBlocks: .max, granularity: 1, alignment: 0)
         for _ in 0..<Self.rounds / 4 {
             var bytes = random.bytes(Int.random(in: 0...96, using: &random))
@@ -96,11 +97,11 @@ struct RandomTests {
             bytes.withUnsafeBytes { delivered in
                 let command = UnmapCommand(parameterListLength: UInt16(length))
                 guard let list = try? UnmapParameterList(delivered, for: command, limits: limits) else { return }
-                #expect(list.count <= 4, "seed \(seed)")
-                #expect(list.count == 0 || 8 + 16 * list.count <= min(bytes.count, length), "seed \(seed)")
+                #expect(list.count <= 4, "\(seed)")
+                #expect(list.count == 0 || 8 + 16 * list.count <= min(bytes.count, length), "\(seed)")
                 for index in 0..<list.count {
                     let lba = bytes[(8 + 16 * index)..<(16 + 16 * index)].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                    #expect(list[index].lba == lba, "seed \(seed)")
+                    #expect(list[index].lba == lba, "\(seed)")
                 }
                 _ = list.refusal(limits: limits, capacity: Capacity(blocks: random.next(), blockSize: 512))
             }
@@ -109,8 +110,8 @@ struct RandomTests {
 
     @Test("random MODE SELECT lists: GOOD only for what MODE SENSE shows")
     func modeSelectLists() throws {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom.replayable()
+        let seed = random.description
         let pages = ModePages(writeCacheEnabled: true, dpoFUA: false, writeProtected: false)
         for round in 0..<Self.rounds / 4 {
             let form: CDBForm = round.isMultiple(of: 2) ? .six : .ten
@@ -129,10 +130,10 @@ struct RandomTests {
             let command = ModeSelect(form: form, parameterListLength: UInt16(length))
             let refusal = list.withUnsafeBytes { pages.refusal(of: command, delivered: $0) }
             guard refusal == nil, length > 0 else { continue }
-            #expect(length <= list.count, "seed \(seed)")
+            #expect(length <= list.count, "\(seed)")
             for index in header..<max(header, length) where list[index] != pristine[index] {
                 // PS, the only bit of a page that may differ.
-                #expect(list[index] ^ pristine[index] == 0x80, "seed \(seed), \(hexText(list))")
+                #expect(list[index] ^ pristine[index] == 0x80, "\(seed), \(hexText(list))")
             }
         }
     }

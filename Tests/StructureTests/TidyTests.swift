@@ -82,17 +82,6 @@ struct TidyTests {
         }
     }
 
-    @Test("No module is still a placeholder")
-    func placeholders() throws {
-        for folder in Self.swiftFolders {
-            for file in try SourceTree.files(in: folder) where file.lines.count < 4 {
-                #expect(
-                    !file.lines.contains { $0.contains("Placeholder until") }, "\(file.path) is still a placeholder"
-                )
-            }
-        }
-    }
-
     private func isComment(_ line: Substring) -> Bool {
         line.drop { $0 == " " }.hasPrefix("//")
     }
