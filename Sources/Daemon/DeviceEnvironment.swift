@@ -4,6 +4,7 @@ internal import Logging
 internal import LogicalUnit
 internal import SystemPackage
 internal import TCMUNetlink
+internal import TCMURing
 
 /// What every device needs from the daemon around it.
 struct DeviceEnvironment: Sendable {
@@ -12,8 +13,12 @@ struct DeviceEnvironment: Sendable {
     let logger: Logger
     /// Answers the kernel; a refused answer is logged by whoever receives the refusal.
     let reply: @Sendable (NetlinkRequest, Errno?) -> Void
+    /// Opens nodes; tests put a simulated ring in their place.
+    var openNode: DeviceOpening.NodeOpener = { path, size throws(RingError) in
+        try RingDescriptors.openNode(path: path, mapSize: size)
+    }
 
-    var opening: DeviceOpening { DeviceOpening(service: service) }
+    var opening: DeviceOpening { DeviceOpening(service: service, openNode: openNode) }
     var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
 }
 

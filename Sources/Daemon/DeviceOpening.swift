@@ -30,7 +30,13 @@ struct DeviceOpening: Sendable {
     /// Config string subtypes that are served; devices of other ones are somebody else's.
     static let subtypes: Set<String> = ["mem", "file", "rbd"]
 
+    /// How a node is opened: its path and the size of its map in bytes.
+    typealias NodeOpener = @Sendable (String, Int) throws(RingError) -> RingDescriptors
+
     let service: ServiceConfiguration
+    var openNode: NodeOpener = { path, size throws(RingError) in
+        try RingDescriptors.openNode(path: path, mapSize: size)
+    }
 
     /// How long a node that somebody else holds open is tried again: a dying daemon or container lets go of it in
     /// its own time.
@@ -194,7 +200,7 @@ struct DeviceOpening: Sendable {
         let end = ContinuousClock.now + Self.busyPatience
         while true {
             do throws(RingError) {
-                let descriptors = try RingDescriptors.openNode(path: path, mapSize: node.mapSize)
+                let descriptors = try openNode(path, node.mapSize)
                 return try CommandRing(descriptors, openLimit: Limits.openEntries)
             } catch {
                 guard case .open(_, .resourceBusy) = error, ContinuousClock.now < end else { throw error }

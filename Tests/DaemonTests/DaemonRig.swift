@@ -1,0 +1,191 @@
+import Configuration
+import Glibc
+import Logging
+import Synchronization
+import SystemPackage
+import TCMUNetlink
+import TCMURing
+import TCMUTestKit
+
+@testable import Daemon
+
+/// The daemon's control plane with the kernel played around it: netlink by a peer, sysfs and configfs by a directory,
+/// nodes by simulated rings. The test's task is the kernel.
+final class DaemonRig {
+    let tree = KernelTree()
+    let log = LogRecorder()
+    let nodes = NodeStand()
+    let table: DeviceTable
+    private let peer: PeerBox
+    private let session: NetlinkSession
+    private let loops: LoopPool
+    private var answers: [NetlinkRequest: [Int32]] = [:]
+
+    init(openTimeout: Duration = .seconds(60)) throws {
+        let peer = try NetlinkPeer()
+        let session = try peer.makeSession()
+        precondition(peer.nextMessage()?.command == 7, "the session begins with SET_FEATURES")
+        (self.peer, self.session) = (PeerBox(peer: peer), session)
+        var configuration = tree.configuration
+        configuration.openTimeout = openTimeout
+        configuration.removeTimeout = .seconds(60)
+        loops = try LoopPool(count: 1)
+        let nodes = nodes
+        var environment = DeviceEnvironment(service: configuration, loops: loops, logger: log.logger) {
+            request, errno in
+            // What fails here is an answer missing there.
+            try? session.reply(to: request, error: errno)
+        }
+        environment.openNode = { path, size throws(RingError) in try nodes.open(path, size) }
+        table = DeviceTable(environment: environment)
+    }
+
+    /// Closes all devices and ends the loops.
+    func stop() async {
+        await table.stopAll(within: .seconds(20))
+        await loops.stop()
+    }
+
+    // MARK: - Netlink
+
+    /// Announces something about a device; its request has the minor plus 100 as device id.
+    @discardableResult
+    func announce(_ kind: NetlinkRequest.Kind, _ device: SimulatedDevice, change: DeviceChange? = nil) async throws
+        -> NetlinkRequest
+    {
+        peer.peer.send(
+            kind, minor: device.minor, deviceID: device.minor + 100, name: device.nodeName, change: change)
+        try await deliver()
+        return NetlinkRequest(kind: kind, deviceID: device.minor + 100)
+    }
+
+    /// Sends a datagram as it is.
+    func send(_ bytes: [UInt8]) async throws {
+        peer.peer.send(bytes)
+        try await deliver()
+    }
+
+    /// Hands the daemon what has been sent, as the listener's thread does.
+    private func deliver() async throws {
+        for event in try session.receive() { _ = await table.handle(event) }
+    }
+
+    /// The status that a request is answered with: 0 or a negative errno. - Returns: nil if no answer comes.
+    func answer(to request: NetlinkRequest) async -> Int32? {
+        for _ in 0..<6 {
+            if let given = answers[request]?.first { return given }
+            await receive()
+        }
+        return nil
+    }
+
+    /// All answers so far, by request.
+    var allAnswers: [NetlinkRequest: [Int32]] { answers }
+
+    /// Forgets the answers so far: device ids come again.
+    func forgetAnswers() { answers = [:] }
+
+    private func receive() async {
+        let peer = peer
+        // Five seconds at most; a thread of its own, since the pool has no more threads than the machine has CPUs.
+        let message = await BlockingCall.run("test-peer") { peer.peer.nextMessage() }
+        guard let message = message ?? nil, let kind = NetlinkRequest.Kind(rawValue: message.command &- 3),
+            let deviceID = message.deviceID, let status = message.status
+        else { return }
+        answers[NetlinkRequest(kind: kind, deviceID: deviceID), default: []].append(status)
+    }
+
+    // MARK: - Waiting
+
+    /// Waits for a line in the log. - Returns: false if none comes within 30 s.
+    func logs(_ words: String) async -> Bool {
+        let log = log
+        return await BlockingCall.wait(atMost: .seconds(30)) { log.contains(words) }
+    }
+
+    /// Waits until an attribute holds what the daemon is to write. - Returns: false if it does not within 30 s.
+    func reads(_ name: String, _ text: String) async -> Bool {
+        let tree = tree
+        return await BlockingCall.wait(atMost: .seconds(30)) { tree.read(name) == text }
+    }
+
+    /// Waits until the daemon has `count` devices. - Returns: false if it has not within 30 s.
+    func hasDevices(_ count: Int) async -> Bool {
+        let table = table
+        return await BlockingCall.wait(atMost: .seconds(30)) { await table.status().count == count }
+    }
+}
+
+/// Carries the peer to the thread that waits for its next message.
+private struct PeerBox: @unchecked Sendable {
+    // SAFETY: the test's task sends and then waits for the thread that receives; both only use the socket.
+    let peer: NetlinkPeer
+}
+
+/// Simulated rings in place of /dev/uioN.
+final class NodeStand: Sendable {
+    private struct Node {
+        let descriptors: RingDescriptors
+        var opened = 0
+        var willOpen: @Sendable () -> Void = {}
+    }
+
+    private let nodes = Mutex<[String: Node]>([:])
+
+    /// Puts a ring where `uio<minor>` is looked for.
+    func put(_ ring: RingSimulator, minor: UInt32) {
+        let descriptors = ring.ringDescriptors()
+        nodes.withLock { $0["uio\(minor)"] = Node(descriptors: descriptors) }
+    }
+
+    /// Runs `body` on the opener's thread before each further open of a node.
+    func beforeOpening(minor: UInt32, _ body: @escaping @Sendable () -> Void) {
+        nodes.withLock { $0["uio\(minor)"]?.willOpen = body }
+    }
+
+    /// How often a node has been opened.
+    func openings(minor: UInt32) -> Int { nodes.withLock { $0["uio\(minor)"]?.opened ?? 0 } }
+
+    /// As the kernel's open: descriptors that the caller closes, or ENOENT.
+    func open(_ path: String, _ size: Int) throws(RingError) -> RingDescriptors {
+        let name = String(path.split(separator: "/").last ?? "")
+        guard let node = nodes.withLock({ $0[name] }) else {
+            return try RingDescriptors.openNode(path: path, mapSize: size)
+        }
+        node.willOpen()
+        nodes.withLock { $0[name]?.opened += 1 }
+        return RingDescriptors(
+            region: dup(node.descriptors.region), notify: dup(node.descriptors.notify),
+            doorbell: dup(node.descriptors.doorbell), mapSize: size)
+    }
+
+    deinit {
+        nodes.withLock { nodes in
+            for node in nodes.values {
+                for descriptor in [node.descriptors.region, node.descriptors.notify, node.descriptors.doorbell] {
+                    close(descriptor)
+                }
+            }
+        }
+    }
+}
+
+/// The kernel's side of a ring, for tasks: whoever waits for a completion waits on a thread of its own.
+struct KernelRing: @unchecked Sendable {
+    // SAFETY: one test's task uses it, and waits while a thread of `perform` does.
+    let simulator: RingSimulator
+
+    init() throws {
+        simulator = try RingSimulator(RingGeometry(pages: 16, dataBlocks: 64))
+    }
+
+    /// Sends one command and waits for its end. - Returns: nil if nothing comes back within 20 s.
+    func perform(_ cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) async -> RingCompletion? {
+        let result = await BlockingCall.run("test-ring") { () -> RingCompletion? in
+            guard simulator.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) != nil else { return nil }
+            simulator.notify()
+            return simulator.reapCompletions(count: 1).first
+        }
+        return result ?? nil
+    }
+}
