@@ -57,7 +57,10 @@ public protocol BlockBackend: ~Copyable {
     ) -> Submission
 
     /// Hands everything submitted since the last call to whoever does it, in one go.
-    mutating func submitBatch()
+    ///
+    /// - Returns: false if some could not be handed over and nothing is under way that would bring the next call.
+    @discardableResult
+    mutating func submitBatch() -> Bool
 
     /// Posts the tickets of operations that have finished. Called when `completionDescriptor` polls readable and
     /// after `submitBatch()`.

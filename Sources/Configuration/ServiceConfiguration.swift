@@ -5,7 +5,8 @@ public import SystemPackage
 public struct ServiceConfiguration: Equatable, Sendable {
     /// Threads that serve logical units, whatever the number of units. At least 1.
     ///
-    /// Default: one per CPU, at most 4. A loop at full speed fills a CPU; more loops than CPUs only take turns.
+    /// Default: one per CPU, at most 2. A loop at full speed fills a CPU and serves about a million commands a second;
+    /// more than two pay off only with many busy units on many CPUs.
     public var loopThreads: Int
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
@@ -46,6 +47,6 @@ public struct ServiceConfiguration: Equatable, Sendable {
 
     private static var defaultLoopThreads: Int {
         // Bound: sysconf answers -1 where it does not know.
-        min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 4)
+        min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 2)
     }
 }

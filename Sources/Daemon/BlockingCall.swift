@@ -17,6 +17,21 @@ enum BlockingCall {
         }
     }
 
+    /// As ``run(_:_:)``, but waits no longer than `limit`; the thread goes on without us then.
+    ///
+    /// - Returns: nil if there is no thread, or no result in time.
+    static func run<Result: Sendable>(
+        _ name: String, atMost limit: Duration, _ body: @escaping @Sendable () -> Result
+    ) async -> Result? {
+        let result = ResultBox<Result>()
+        guard let thread = OwnedThread(name: name, body: { result.put(body()) }) else {
+            return nil
+        }
+        thread.detach()
+        _ = await wait(atMost: limit) { result.get() != nil }
+        return result.get()
+    }
+
     /// Waits until `condition` holds, looking every few milliseconds.
     ///
     /// - Returns: false if it still does not hold after `limit`.
@@ -32,5 +47,18 @@ enum BlockingCall {
             pause = min(pause * 2, .milliseconds(20))
         }
         return true
+    }
+}
+
+/// Where a thread leaves its result for a waiter that may have gone.
+private final class ResultBox<Result: Sendable>: Sendable {
+    private let value = Mutex<Result?>(nil)
+
+    func put(_ result: Result) {
+        value.withLock { $0 = result }
+    }
+
+    func get() -> Result? {
+        value.withLock { $0 }
     }
 }

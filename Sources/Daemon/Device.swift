@@ -27,15 +27,22 @@ actor Device {
     private var attempts = 0
     /// What configfs could not tell, told once each.
     private var toldAboutFacts: Set<String> = []
+    private var isReadingFacts = false
+    var removedRequest: NetlinkRequest?
     var recoveries = 0
+    var recoveriesInARow = 0
+    var lastRecovery: ContinuousClock.Instant?
+    /// The device that had this node's number, or this image, before; its end is waited for, not for long.
+    private let predecessor: Device?
     private(set) var openedBytes: UInt64 = 0
 
     /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
     init(
         node: UIONode, backstore: BackstoreName, origin: DeviceLife.Origin, request: NetlinkRequest?,
-        environment: DeviceEnvironment
+        after predecessor: Device?, environment: DeviceEnvironment
     ) {
         self.node = node
+        self.predecessor = predecessor
         label = "\(DeviceConfiguration.subtype(of: node.name.configuration))/\(node.name.device)"
         self.environment = environment
         self.backstore = environment.tree.backstore(backstore)
@@ -45,7 +52,8 @@ actor Device {
         logger[metadataKey: "lun.name"] = "\(node.name.device)"
         logger[metadataKey: "uio.minor"] = "\(node.minor)"
         self.logger = logger
-        (events, reporter) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
+        // Unbounded: a unit reports rarely, and losing the word of a broken ring would leave it broken for ever.
+        (events, reporter) = AsyncStream.makeStream()
     }
 
     /// Opens the device and serves it; returns when it is closed for good, or forgotten.
@@ -60,6 +68,9 @@ actor Device {
     // MARK: - Opening
 
     private func open() async {
+        if attempts == 0, let predecessor {
+            _ = await BlockingCall.wait(atMost: .seconds(5)) { await predecessor.life.state == .gone }
+        }
         attempts += 1
         let (opening, node, backstore) = (environment.opening, node, backstore)
         let existing = life.origin == .existing
@@ -85,6 +96,11 @@ actor Device {
 
     /// Attaches first and decides then: attaching takes a bounded time, and a removal may come meanwhile.
     private func serve(_ opened: OpenedDevice) async {
+        guard life.state == .opening else {
+            _ = life.opened()
+            await close(opened.unit)
+            return endEvents()
+        }
         let loop = environment.loops.leastLoaded()
         do throws(Errno) {
             try await loop.attach(opened.unit)
@@ -94,10 +110,12 @@ actor Device {
         }
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
         for note in opened.notes { logger.warning("\(label): \(note)") }
-        guard life.opened() == .serve else { return await retire() }
-        if life.origin == .existing { await setBlocked(false) }
-        logger.info("\(label): serving \(node.name.configuration), \(opened.bytes) bytes")
+        let action = life.opened()
+        guard action == .serve || action == .serveAndRecover else { return await retire() }
         answerAdded(nil)
+        logger.info("\(label): serving \(node.name.configuration), \(opened.bytes) bytes")
+        if action == .serveAndRecover { return await recover() }
+        if life.origin == .existing { await unblock() }
     }
 
     private func openFailed(_ failure: OpenFailure) async {
@@ -132,7 +150,7 @@ actor Device {
         answerAdded(.timedOut)
     }
 
-    private func answerAdded(_ errno: Errno?) {
+    func answerAdded(_ errno: Errno?) {
         guard let request = addedRequest else { return }
         addedRequest = nil
         environment.reply(request, errno)
@@ -164,16 +182,20 @@ actor Device {
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
             if life.ringLost() == .recover { Task { await self.recover() } }
         case .factsNeeded: Task { await self.deliverFacts() }
-        case .ringGone: logger.info("\(label): the kernel has closed the ring")
+        case .ringGone:
+            // After a removal this is no news. Without one (netlink was blocked) nobody else will tell.
+            guard life.state != .closing && life.state != .gone else { return }
+            logger.notice("\(label): has vanished without a word; closed")
+            Task { await self.remove(nil) }
         case .taskManagement(let name, let commands):
             logger.notice("\(label): \(name) for \(commands) commands in flight")
-        case .commandLate(let cdb, let milliseconds):
+        case .commandsLate(let cdb, let count, let milliseconds):
             logger.error(
                 """
-                \(label): command [\(cdb)] not answered within \(milliseconds) ms; further commands get BUSY until \
-                it is
+                \(label): \(count) commands not answered within \(milliseconds) ms, first of them [\(cdb)]; further \
+                ones get BUSY until they are
                 """)
-        case .lateCommandAnswered(let cdb): logger.notice("\(label): late command [\(cdb)] answered")
+        case .lateCommandsAnswered: logger.notice("\(label): all late commands are answered")
         case .unsupportedOperation(let cdb): logger.info("\(label): [\(cdb)] is not supported")
         case .shortBuffer(let cdb, let expected, let delivered):
             logger.error("\(label): [\(cdb)] came with \(delivered) bytes of buffer, expected \(expected)")
@@ -185,7 +207,10 @@ actor Device {
     }
 
     private func deliverFacts() async {
-        guard let unit, let loop else { return }
+        // One at a time: configfs may hold a reader for long, and each reader is a thread.
+        guard let unit, let loop, !isReadingFacts else { return }
+        isReadingFacts = true
+        defer { isReadingFacts = false }
         var facts: BackstoreFacts?
         // Not while the device is being removed: configfs would hold the reader.
         if life.state == .serving {
@@ -209,17 +234,25 @@ actor Device {
     // MARK: - Pieces
 
     /// Blocks or unblocks the device in the kernel; a failure is logged, and the device goes on.
-    func setBlocked(_ blocked: Bool) async {
+    @discardableResult
+    func setBlocked(_ blocked: Bool, atMost limit: Duration = .forEver) async -> Bool {
         let backstore = backstore
-        let failure = await BlockingCall.run("block-\(node.nodeName)") { () -> ConfigFSError? in
+        let failure = await BlockingCall.run("block-\(node.nodeName)", atMost: limit) { () -> String in
             do throws(ConfigFSError) {
                 try backstore.setBlocked(blocked)
-                return nil
+                return ""
             } catch {
-                return error
+                return error.description
             }
         }
-        if let failure = failure ?? nil { logger.warning("\(label): \(failure)") }
+        let reason = failure ?? "configfs does not answer, or no thread is left"
+        if !reason.isEmpty { logger.warning("\(label): not \(blocked ? "blocked" : "unblocked"): \(reason)") }
+        return reason.isEmpty
+    }
+
+    /// Unblocks, again and again while the device is at work: blocked it would answer BUSY for ever.
+    func unblock() async {
+        while life.state == .serving, !(await setBlocked(false)) { try? await Task.sleep(for: .seconds(2)) }
     }
 
     /// Closes the backend of a unit that no loop has any longer.

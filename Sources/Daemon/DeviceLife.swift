@@ -42,6 +42,8 @@ struct DeviceLife: Equatable {
         case none
         /// Hand the opened unit to a loop, and tell the kernel that all is well if it waits.
         case serve
+        /// The same, and then replace its ring at once.
+        case serveAndRecover
         /// Close the opened unit again; nobody wants it.
         case discard
         /// Tell the kernel why it cannot be opened, and forget the device.
@@ -62,6 +64,8 @@ struct DeviceLife: Equatable {
 
     let origin: Origin
     private(set) var state = State.opening
+    /// The ring broke between being attached and the word that it is at work.
+    private var lostEarly = false
 
     init(origin: Origin) {
         self.origin = origin
@@ -71,8 +75,9 @@ struct DeviceLife: Equatable {
     mutating func opened() -> Action {
         switch state {
         case .opening:
-            state = .serving
-            return .serve
+            defer { lostEarly = false }
+            state = lostEarly ? .recovering : .serving
+            return lostEarly ? .serveAndRecover : .serve
         case .overdue, .abandoned, .closing:
             state = .gone
             return .discard
@@ -129,16 +134,21 @@ struct DeviceLife: Equatable {
 
     /// The ring became impossible.
     mutating func ringLost() -> Action {
+        if state == .opening || state == .recovering { lostEarly = true }
         guard state == .serving else { return .none }
         state = .recovering
         return .recover
     }
 
-    /// A new ring is at work; false if the device was removed meanwhile.
-    mutating func recovered() -> Bool {
-        guard state == .recovering else { return false }
+    /// A new ring is attached.
+    ///
+    /// - Returns: `.serve`; `.recover` if that one has broken already; `.none` if the device was removed meanwhile.
+    mutating func recovered() -> Action {
+        guard state == .recovering else { return .none }
+        defer { lostEarly = false }
+        if lostEarly { return .recover }
         state = .serving
-        return true
+        return .serve
     }
 
     /// Everything of the device is closed.

@@ -201,11 +201,24 @@ struct DeviceOpening: Sendable {
         while true {
             do throws(RingError) {
                 let descriptors = try openNode(path, node.mapSize)
+                guard isStill(node) else {
+                    descriptors.closeAll()
+                    throw .open(path: path, .noSuchFileOrDirectory)
+                }
                 return try CommandRing(descriptors, openLimit: Limits.openEntries)
             } catch {
                 guard case .open(_, .resourceBusy) = error, ContinuousClock.now < end else { throw error }
                 usleep(100_000)
             }
+        }
+    }
+
+    /// Whether the node's number has not been given to another device while a backend took its time.
+    private func isStill(_ node: UIONode) -> Bool {
+        do throws(UIONodeError) {
+            return try UIONode(minor: node.minor, sysfs: service.sysfsRoot) == node
+        } catch {
+            return false
         }
     }
 

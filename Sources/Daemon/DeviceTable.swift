@@ -10,6 +10,8 @@ internal import TCMURing
 /// none waits for another one's backend.
 actor DeviceTable {
     private var devices: [UInt32: Device] = [:]
+    /// Devices whose removal has been told and whose end has not come yet.
+    private var leaving: [Device] = []
     private let environment: DeviceEnvironment
     private var logger: Logger { environment.logger }
     private var isStopping = false
@@ -31,11 +33,12 @@ actor DeviceTable {
             return devices.count
         }
         for rejected in scan.rejected { logger.warning("\(rejected)") }
-        let present = Set(scan.nodes.map(\.minor))
-        for (minor, device) in devices where !present.contains(minor) {
+        let present = Dictionary(scan.nodes.map { ($0.minor, $0.name) }, uniquingKeysWith: { first, _ in first })
+        // A number may have a new owner meanwhile; the name tells.
+        for (minor, device) in devices
+        where !scan.listed.contains(minor) || present[minor].map({ $0 != device.node.name }) ?? false {
             logger.notice("\(device.label): has vanished without a word; closed")
-            devices[minor] = nil
-            Task { await device.remove(nil) }
+            dismiss(device, nil)
         }
         for node in scan.nodes where devices[node.minor] == nil && isOurs(node.name) {
             begin(node, origin: .existing, request: nil)
@@ -66,7 +69,9 @@ actor DeviceTable {
     func stopAll(within limit: Duration) async {
         isStopping = true
         await withTaskGroup(of: Void.self) { group in
-            for device in devices.values { group.addTask { await device.stop(within: limit) } }
+            for device in Array(devices.values) + leaving {
+                group.addTask { await device.stop(within: limit) }
+            }
         }
         devices = [:]
     }
@@ -83,16 +88,21 @@ actor DeviceTable {
     // MARK: - Events
 
     private func added(_ announced: AnnouncedDevice) {
-        guard let name = name(of: announced), isOurs(name) else { return }
+        guard let name = name(of: announced) else { return }
+        guard isOurs(name) else {
+            logger.notice(
+                """
+                \(name.device) wants backend "\(DeviceConfiguration.subtype(of: name.configuration))"; served here: \
+                \(DeviceOpening.subtypes.sorted().joined(separator: ", ")). Left to its own daemon, unanswered
+                """)
+            return
+        }
         if isStopping {
             if let request = announced.request { environment.reply(request, .resourceTemporarilyUnavailable) }
             return
         }
-        if let stale = devices[announced.minor] {
-            // Its removal was never told; its node's number has a new owner.
-            devices[announced.minor] = nil
-            Task { await stale.remove(nil) }
-        }
+        // Its removal was never told; its node's number has a new owner.
+        if let stale = devices[announced.minor] { dismiss(stale, nil) }
         do throws(UIONodeError) {
             let node = try UIONode(minor: announced.minor, sysfs: environment.service.sysfsRoot)
             begin(node, origin: .added, request: announced.request)
@@ -103,19 +113,32 @@ actor DeviceTable {
     }
 
     private func removed(_ announced: AnnouncedDevice) {
-        guard let device = devices.removeValue(forKey: announced.minor) else {
+        guard let device = device(of: announced) else {
             // Not ours, or refused before. The kernel waits if the subtype is ours and we were told of it.
             if let name = name(of: announced), isOurs(name), let request = announced.request {
                 environment.reply(request, nil)
             }
             return
         }
-        Task { await device.remove(announced.request) }
+        dismiss(device, announced.request)
+    }
+
+    /// The device that an event names: number and name must agree, for a number may have a new owner.
+    private func device(of announced: AnnouncedDevice) -> Device? {
+        guard let device = devices[announced.minor], device.node.name == name(of: announced) else { return nil }
+        return device
+    }
+
+    /// Takes a device out of the table and lets it end by itself.
+    private func dismiss(_ device: Device, _ request: NetlinkRequest?) {
+        devices[device.node.minor] = nil
+        leaving.append(device)
+        Task { await device.remove(request) }
     }
 
     private func reconfigured(_ announced: AnnouncedDevice, _ change: DeviceChange) {
         let environment = environment
-        guard let device = devices[announced.minor] else {
+        guard let device = device(of: announced) else {
             if let name = name(of: announced), isOurs(name), let request = announced.request {
                 environment.reply(request, .operationNotSupportedByDevice)
             }
@@ -131,7 +154,9 @@ actor DeviceTable {
         do throws(OpenFailure) {
             let name = try DeviceOpening.backstoreName(node.name)
             let device = Device(
-                node: node, backstore: name, origin: origin, request: request, environment: environment)
+                node: node, backstore: name, origin: origin, request: request,
+                after: leaving.last { $0.node.name.configuration == node.name.configuration },
+                environment: environment)
             devices[node.minor] = device
             Task {
                 await device.run()
@@ -146,6 +171,7 @@ actor DeviceTable {
     /// A device has ended by itself: refused, or closed.
     private func forget(_ device: Device) {
         if devices[device.node.minor] === device { devices[device.node.minor] = nil }
+        leaving.removeAll { $0 === device }
     }
 
     /// Whether a device is for us: its subtype, exactly. All others are another daemon's, and never answered.

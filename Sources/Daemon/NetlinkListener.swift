@@ -27,7 +27,7 @@ final class NetlinkListener: Sendable {
         thread?.detach()
     }
 
-    /// Ends the stream. What has arrived is still delivered.
+    /// Ends the stream, after everything that has arrived.
     func stop() {
         var one: UInt64 = 1
         _ = write(stopSignal, &one, 8)
@@ -49,8 +49,9 @@ final class NetlinkListener: Sendable {
                 logger.critical("netlink cannot be read: \(error)")
                 return
             }
-            while poll(&watched, 2, -1) < 0 && errno == EINTR {}
+            // Asked to stop: what came meanwhile was received just now.
             if watched[1].revents != 0 { return }
+            while poll(&watched, 2, -1) < 0 && errno == EINTR {}
         }
     }
 }

@@ -6,6 +6,14 @@ internal import SystemPackage
 internal import TCMUNetlink
 internal import UnixSignals
 
+/// Why a service ended without having been asked to.
+enum ServiceFailure: Error, CustomStringConvertible {
+    /// The netlink socket failed; its reason is in the log.
+    case netlinkLost
+
+    var description: String { "netlink is lost; devices are closed and stay configured. Start the daemon again" }
+}
+
 /// The daemon as a service: takes over what is there, serves what comes, and leaves everything configured.
 ///
 /// Order at start (contract of the original, main.c): netlink blocked and reset, so that no event is lost between a
@@ -47,20 +55,25 @@ struct TCMUService: Service {
         await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
-        await withTaskGroup(of: Void.self) { group in
+        let wasAsked = await withTaskGroup(of: Void.self) { group in
             group.addTask { await reportStatus(of: table) }
-            await withGracefulShutdownHandler {
+            let wasAsked = await withGracefulShutdownHandler {
                 for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
+                return Task.isShuttingDownGracefully
             } onGracefulShutdown: {
+                // Order: no new events, then what has come is heard, then the devices are closed.
+                blockNetlink(true)
                 listener.stop()
             }
             group.cancelAll()
+            return wasAsked
         }
         logger.info("stopping: closing devices")
         blockNetlink(true)
         await table.stopAll(within: Self.stopLimit)
         blockNetlink(false)
         logger.info("stopped; devices stay configured")
+        guard wasAsked else { throw ServiceFailure.netlinkLost }
     }
 
     private func environment(_ session: NetlinkSession) throws -> DeviceEnvironment {

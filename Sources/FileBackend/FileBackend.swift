@@ -111,16 +111,17 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     /// Hands the waiting operations to the kernel, as many as its completion ring has room for; the rest follow
     /// from `reap()`.
-    public mutating func submitBatch() {
+    @discardableResult
+    public mutating func submitBatch() -> Bool {
         while let operation = waiting.first, submitted < SubmissionRing.completions {
             if ring.fill(operation, file: image.descriptor, zeroes: zeroes.start) {
                 waiting.removeFirst()
                 submitted += 1
             } else if !ring.submit() {
-                return
+                return false
             }
         }
-        _ = ring.submit()
+        return ring.submit()
     }
 
     /// Posts the tickets of finished operations and sends the unfinished ones for their next step.

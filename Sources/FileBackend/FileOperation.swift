@@ -40,6 +40,8 @@ struct FileOperation {
     static let vectorLimit = 1024
     /// Bound: the kernel moves at most 2 GiB less a page per call (MAX_RW_COUNT); results are 32-bit.
     static let transferLimit = 1 << 30
+    /// Bytes zeroed in one step. Bound: it may keep a kernel thread busy that other units wait for.
+    static let zeroRangeLimit: UInt64 = 1 << 30
     /// Bound: a device that answers EAGAIN this often in a row is broken, and the operation fails with it.
     static let maximumRetries: UInt8 = 100
 
@@ -107,7 +109,10 @@ struct FileOperation {
         }
         if result < 0 { return .over(IOResult(code: result)) }
         switch kind {
-        case .flush, .discard, .zeroRange: return .over(.success)
+        case .flush, .discard: return .over(.success)
+        case .zeroRange:
+            advance(by: Int(min(remaining, FileOperation.zeroRangeLimit)))
+            return remaining == 0 ? .over(.success) : .again
         case .read where result == 0:
             zeroRest()
             return .over(.success)

@@ -42,7 +42,7 @@ struct ImageFile: ~Copyable {
         try image.claim(exclusively: !readOnly)
         try image.checkSize()
         if direct { try image.checkAlignment(blockSize: blockSize) }
-        image.measure(readOnly: readOnly)
+        image.measure(readOnly: readOnly, blockSize: blockSize)
         return image
     }
 
@@ -124,10 +124,10 @@ struct ImageFile: ~Copyable {
             guard bytes >= 0 else {
                 throw BackendError(Errno(rawValue: CInt(-bytes)), "block device \(path) does not tell its size")
             }
-            guard UInt64(bytes) >= size else {
+            guard UInt64(bytes) == size else {
                 throw BackendError(
                     .invalidArgument,
-                    "block device \(path) has \(bytes) bytes: expected \(size) or more, as configured")
+                    "block device \(path) has \(bytes) bytes: expected exactly \(size), as configured")
             }
             return
         }
@@ -163,7 +163,7 @@ struct ImageFile: ~Copyable {
         }
     }
 
-    private mutating func measure(readOnly: Bool) {
+    private mutating func measure(readOnly: Bool, blockSize: UInt32) {
         capabilities.readOnly = readOnly
         // Answered writes sit in the page cache or, with direct=on, in the disk's own.
         capabilities.volatileCache = true
@@ -179,7 +179,13 @@ struct ImageFile: ~Copyable {
             // would cost data.
             if queue.number("discard_max_bytes") ?? 0 > 0, queue.number("write_zeroes_max_bytes") ?? 0 > 0 {
                 let sector = UInt64(clamping: clinux_block_device_sector(descriptor))
-                discardBy(granules: max(queue.number("discard_granularity") ?? 0, sector))
+                // Smaller pieces than a sector are refused (EINVAL), and the unit may send single blocks.
+                if sector <= blockSize {
+                    discardBy(granules: max(queue.number("discard_granularity") ?? 0, sector))
+                }
+            }
+            if clinux_block_device_sector(descriptor) > Int32(clamping: blockSize) {
+                capabilities.nativeWriteZeroes = false
             }
         } else if !capabilities.readOnly, canPunchHoles() {
             discardBy(granules: UInt64(clamping: facts.st_blksize))

@@ -86,7 +86,8 @@ struct SubmissionRing: ~Copyable {
         case .discard:
             return curing_fallocate(ring, file, clinux_falloc_punch_hole(), offset, length, operation)
         case .zeroRange:
-            return curing_fallocate(ring, file, clinux_falloc_zero_range(), offset, length, operation)
+            let step = min(length, FileOperation.zeroRangeLimit)
+            return curing_fallocate(ring, file, clinux_falloc_zero_range(), offset, step, operation)
         case .zeroWrite:
             let count = UInt32(min(length, UInt64(ZeroPages.count)))
             return curing_transfer(ring, CURING_WRITE, file, zeroes, count, offset, false, operation)

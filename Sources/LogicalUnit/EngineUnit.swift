@@ -93,8 +93,8 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     }
 
     /// As ``ServiceableUnit`` says.
-    public func ringSignalled() {
-        unit?.pointee.ringSignalled()
+    public func ringSignalled(failed: Bool) {
+        unit?.pointee.ringSignalled(failed: failed)
     }
 
     /// As ``ServiceableUnit`` says.

@@ -6,10 +6,15 @@ internal import BlockBackend
 /// command's effect between. Commands that overlap it wait, in their order. While nothing of the kind runs, the
 /// gate costs one test per command.
 struct ExclusionGate {
+    /// Exclusive commands that may wait at once. Bound: each end of a command looks at all that wait, and these are
+    /// what others wait for.
+    static let exclusiveLimit = 128
+
     /// Slots of running exclusive commands.
     private(set) var running: [Int] = []
     /// Slots of commands that wait, oldest first.
     private(set) var waiting: [Int] = []
+    private var exclusiveWaiting = 0
 
     /// Nothing exclusive runs or waits.
     var isIdle: Bool { running.isEmpty && waiting.isEmpty }
@@ -36,15 +41,26 @@ struct ExclusionGate {
         running.append(slot)
     }
 
-    mutating func end(_ slot: Int) {
-        running.removeAll { $0 == slot }
+    /// A command has ended. - Returns: whether one that waits may have waited for it.
+    mutating func ended(_ slot: Int, slots: borrowing SlotTable) -> Bool {
+        if let position = running.firstIndex(of: slot) {
+            running.remove(at: position)
+            return true
+        }
+        let extent = slots[slot].pointee.extent
+        return waiting.contains { slots[$0].pointee.extent.overlaps(extent) }
     }
 
-    mutating func wait(_ slot: Int) {
+    /// Puts a command at the end of the queue. - Returns: false if the queue has no room for it.
+    mutating func wait(_ slot: Int, exclusive: Bool) -> Bool {
+        guard !exclusive || exclusiveWaiting < Self.exclusiveLimit else { return false }
+        if exclusive { exclusiveWaiting += 1 }
         waiting.append(slot)
+        return true
     }
 
-    mutating func leaveQueue(at position: Int) -> Int {
+    mutating func leaveQueue(at position: Int, exclusive: Bool) {
+        if exclusive { exclusiveWaiting -= 1 }
         waiting.remove(at: position)
     }
 }

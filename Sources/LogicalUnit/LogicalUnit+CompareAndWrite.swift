@@ -10,8 +10,8 @@ extension LogicalUnit where Backend: ~Copyable {
         if let sense = compare.refusal(limits: advertisement.limits) { return finish(command, .check(sense)) }
         if let outcome = refusal(of: compare.range, modifies: true) { return finish(command, outcome) }
         let extent = extent(of: compare.range)
+        if extent.length == 0 { return sendNothing(command) }
         if let outcome = fitBuffer(slot, to: 2 * extent.length) { return finish(command, outcome) }
-        if extent.length == 0 { return finish(command, .good) }
         let capabilities = backend.capabilities
         let needsFlush = compare.fua && capabilities.volatileCache
         slots[slot].pointee.extent = extent

@@ -15,6 +15,8 @@ extension LogicalUnit where Backend: ~Copyable {
     /// the kernel's own `cmd_time_out` tells the initiator.
     mutating func checkDeadlines(now: Int64) {
         self.now = now
+        var first: CDB?
+        let before = lateCommands
         for slot in 0..<slots.initialised {
             let record = slots[slot]
             guard record.pointee.state == .inFlight, !record.pointee.isLate, record.pointee.deadline <= now else {
@@ -23,7 +25,10 @@ extension LogicalUnit where Backend: ~Copyable {
             record.pointee.isLate = true
             lateCommands += 1
             counters.late &+= 1
-            report(.commandLate(record.pointee.cdb, milliseconds: deadline ?? 0))
+            first = first ?? record.pointee.cdb
+        }
+        if let first {
+            report(.commandsLate(first, count: lateCommands - before, milliseconds: deadline ?? 0))
         }
         if let first = awaitingFacts.first, slots[first].pointee.deadline <= now { answerAwaiting() }
     }

@@ -72,12 +72,17 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Takes a backend's first word on an operation.
     mutating func settle(_ command: consuming PendingCommand, _ submission: Submission) {
         switch submission {
-        case .pending:
-            slots.park(command, as: .inFlight)
-            needsSubmit = true
+        case .pending: park(command)
         case .done(let result):
             advance(command, result)
         }
+    }
+
+    /// Leaves the command to the backend. Its time limit begins here: waiting for other commands, and the steps that a
+    /// long command has taken so far, are not the backend's.
+    mutating func park(_ command: consuming PendingCommand) {
+        slots[command.slot].pointee.deadline = deadline.map { now &+ $0 } ?? .max
+        slots.park(command, as: .inFlight)
     }
 
     /// Takes the answers at the head of a chain that are for this unit. - Returns: the rest of the chain.

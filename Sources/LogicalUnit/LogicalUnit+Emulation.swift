@@ -33,7 +33,7 @@ extension LogicalUnit where Backend: ~Copyable {
         var list = [UInt8](repeating: 0, count: wanted)
         list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }
         let sense = list.withUnsafeBytes { advertisement.modePages.refusal(of: select, delivered: $0) }
-        finish(command, sense.map { .check($0) } ?? .good)
+        if let sense { finish(command, .check(sense)) } else { sendNothing(command) }
     }
 
     /// Commands whose answer tells identity or access states, which live in configfs.

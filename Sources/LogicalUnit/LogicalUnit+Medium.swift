@@ -25,8 +25,10 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }
         let extent = extent(of: access.range)
+        if extent.length == 0 { return sendNothing(command) }
+        // Bytes beyond the blocks are not written, and not handed back either.
+        zeroRest(slot, from: extent.length)
         if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
-        if extent.length == 0 { return finish(command, .good) }
         slots[slot].pointee.extent = extent
         slots[slot].pointee.durable = access.fua
         slots[slot].pointee.stage = .write
@@ -50,6 +52,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if let outcome = refusal(of: synchronize.range(in: profile.capacity), modifies: false) {
             return finish(command, outcome)
         }
+        zeroRest(slot, from: 0)
         slots[slot].pointee.stage = .flush
         settle(command, backend.flush(ticket: slots.ticket(slot)))
     }
@@ -64,8 +67,13 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     /// Parks a command until what it overlaps has ended; it is then dispatched anew.
+    ///
+    /// Bound: with more exclusive ones waiting than the gate takes, initiators are told to send fewer at a time.
     mutating func hold(_ command: consuming PendingCommand) {
-        gate.wait(command.slot)
+        let exclusive = slots[command.slot].pointee.stage == .compareRead
+        guard gate.wait(command.slot, exclusive: exclusive) else {
+            return finish(command, .status(.taskSetFull))
+        }
         slots.park(command, as: .excluded)
     }
 
@@ -82,7 +90,7 @@ extension LogicalUnit where Backend: ~Copyable {
                 position += 1
                 continue
             }
-            _ = gate.leaveQueue(at: position)
+            gate.leaveQueue(at: position, exclusive: exclusive)
             restart(slots.resume(slot, from: .excluded))
         }
     }

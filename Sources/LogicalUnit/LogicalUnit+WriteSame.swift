@@ -16,6 +16,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if let outcome = refusal(of: same.range, modifies: true) { return finish(command, outcome) }
         let blockSize = UInt64(profile.capacity.blockSize)
         if same.noDataOut {
+            zeroRest(slot, from: 0)
             slots.trim(slot, to: 0)
         } else if slots[slot].pointee.segmentBytes != blockSize {
             // As the original: the data must be exactly one block.
@@ -90,10 +91,7 @@ extension LogicalUnit where Backend: ~Copyable {
                 offset: record.pointee.extent.offset + record.pointee.progress, length: piece)
             record.pointee.progress += piece
             switch submitWrite(slot, target, stage: .writeSame) {
-            case .pending:
-                slots.park(command, as: .inFlight)
-                needsSubmit = true
-                return
+            case .pending: return park(command)
             case .done(let result) where result.isSuccess: continue
             case .done(let result): return advance(command, result)
             }

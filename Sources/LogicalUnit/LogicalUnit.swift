@@ -31,8 +31,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var gate = ExclusionGate()
     /// Something ended that waiting commands may have waited for.
     var gateMoved = false
-    /// Operations were handed to the backend since the last `submitBatch`.
-    var needsSubmit = false
+    /// The ring may hold commands for which there was no slot.
+    private var starved = false
     var counters = UnitCounters()
     /// Coarse milliseconds of this turn.
     var now: Int64 = 0
@@ -96,10 +96,9 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             loseRing(.ringFailed(error))
         }
         while gateMoved { admitWaiting() }
-        needsSubmit = false
+        var mustSubmitAgain = false
         if slots.inUse > 0 {
-            // On every turn, not only after new operations: a backend may hold some that found no room before.
-            backend.submitBatch()
+            mustSubmitAgain = !backend.submitBatch()
             backend.reap()
         }
         guard publish() else {
@@ -107,14 +106,20 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             return .ringLost
         }
         if mode == .ringless { return .ringLost }
-        return hasMore || gateMoved || needsSubmit ? .again : .idle
+        // Starved of slots, and some came free within this turn: no event will tell of what is still in the ring.
+        let canTakeMore = hasMore || (starved && slots.inUse < slots.capacity)
+        starved = false
+        return canTakeMore || gateMoved || mustSubmitAgain ? .again : .idle
     }
 
     /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
     private mutating func takeCommands() throws(RingError) -> Bool {
         for _ in 0..<Limits.batch {
             // No slot: completions will bring the next turn.
-            guard let command = slots.acquire() else { return false }
+            guard let command = slots.acquire() else {
+                starved = true
+                return false
+            }
             let item: RingItem?
             do throws(RingError) {
                 item = try ring?.next()
@@ -146,7 +151,6 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         record.pointee.isLate = false
         record.pointee.durable = false
         record.pointee.extent = ByteExtent(offset: 0, length: 0)
-        record.pointee.deadline = deadline.map { now &+ $0 } ?? .max
         guard entry.segmentCount <= Limits.segments else {
             record.pointee.segmentCount = 0
             record.pointee.bufferBytes = 0
@@ -188,7 +192,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         report(event)
     }
 
-    mutating func ringSignalled() {
+    mutating func ringSignalled(failed: Bool) {
+        if failed { return loseRing(.ringGone) }
         eventsSinceClear += 1
         if eventsSinceClear >= Limits.eventsPerClear {
             eventsSinceClear = 0
@@ -206,16 +211,13 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         if mode != .ringless { respond(record, outcome) }
         if record.pointee.isLate {
             lateCommands -= 1
-            report(.lateCommandAnswered(record.pointee.cdb))
+            if lateCommands == 0 { report(.lateCommandsAnswered) }
         }
         if record.pointee.bounce != nil {
             record.pointee.bounce = nil
             bouncesInUse -= 1
         }
-        if !gate.isIdle {
-            gate.end(slot)
-            gateMoved = true
-        }
+        if !gate.isIdle && gate.ended(slot, slots: slots) { gateMoved = true }
         slots.release(command)
     }
 

@@ -130,7 +130,7 @@ struct LoopState: ~Copyable {
             switch Source(rawValue: event.token & 3) {
             case .wake: wake.clear()
             case .ring where isCurrent(event.token, seat):
-                units[seat].unit?.ringSignalled()
+                units[seat].unit?.ringSignalled(failed: event.failed)
                 markDue(seat)
             case .backend where isCurrent(event.token, seat): markDue(seat)
             default: break

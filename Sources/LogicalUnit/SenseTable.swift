@@ -29,7 +29,7 @@ public enum SenseTable {
         // The command may be tried again, on this path or on another one.
         case ETIMEDOUT, EAGAIN, EBUSY, ESHUTDOWN: .status(.busy)
         case ENOMEM, ENOBUFS: .status(.taskSetFull)
-        case EROFS, EPERM, EACCES: .check(isRead ? .unrecoveredReadError : .writeProtected)
+        case EROFS: .check(isRead ? .unrecoveredReadError : .writeProtected)
         case ENOSPC, EDQUOT: .check(isRead ? .unrecoveredReadError : .spaceAllocationFailedWriteProtect)
         case EINVAL: .check(.invalidFieldInCDB)
         case EOPNOTSUPP, ENOSYS: .check(.invalidCommandOperationCode)

@@ -19,8 +19,8 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     /// - Returns: false when address space for the unit's commands is short.
     func attach(index: UInt32, inbox: CompletionInbox) -> Bool
 
-    /// The kernel signalled the ring.
-    func ringSignalled()
+    /// The kernel signalled the ring, or, with `failed`, that its side is gone (uio_poll after the device went).
+    func ringSignalled(failed: Bool)
 
     /// Takes the answers at the head of a chain that belong to this unit. - Returns: the rest of the chain.
     func takeCompletions(

@@ -11,10 +11,10 @@ public enum UnitEvent: Sendable {
     case factsNeeded
     /// The kernel passed on a task management function that hit so many commands in flight.
     case taskManagement(String, commands: Int)
-    /// A command has not been answered by the backend within the unit's time limit.
-    case commandLate(CDB, milliseconds: Int64)
-    /// A late command was answered after all.
-    case lateCommandAnswered(CDB)
+    /// So many commands, with this one the first, have not been answered by the backend within the time limit.
+    case commandsLate(CDB, count: Int, milliseconds: Int64)
+    /// Every late command has been answered after all.
+    case lateCommandsAnswered
     /// An initiator sent an operation code that is not served; told once per code.
     case unsupportedOperation(CDB)
     /// The data buffer is shorter than the CDB says, in bytes; told once per unit.

@@ -72,9 +72,12 @@ struct Advertisement {
                 granularity: UInt32(clamping: max(discard.granularity / blockSize, 1)),
                 alignment: UInt32(clamping: discard.alignment / blockSize))
         }
+        // A transfer may come in pieces of one page each, and more pieces than a slot has room for are refused.
+        let largest = UInt32(clamping: UInt64(Limits.segments) * 4096 / blockSize)
+        let transfer = min(profile.maximumTransferBlocks, largest)
         limits = BlockLimits(
-            maximumTransferBlocks: profile.maximumTransferBlocks,
-            optimalTransferBlocks: profile.maximumTransferBlocks,
+            maximumTransferBlocks: transfer,
+            optimalTransferBlocks: transfer,
             unmap: unmap)
         provisioning =
             unmap == nil ? .none : .unmappable(readsZeros: capabilities.discard?.readsZeros ?? false)

@@ -121,7 +121,8 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     }
 
     /// Nothing is ever held back.
-    public mutating func submitBatch() {}
+    @discardableResult
+    public mutating func submitBatch() -> Bool { true }
 
     /// Nothing is ever pending.
     public mutating func reap() {}

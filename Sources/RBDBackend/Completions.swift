@@ -8,6 +8,10 @@ internal import CRBD
 /// EILSEQ: in `IOResult` a miscompare. From any other operation it must not be taken for one.
 private let miscompareCode: Int32 = -84
 private let ioErrorCode: Int32 = -5
+/// EROFS on an image opened for writing: another client has the exclusive lock. Nothing is write-protected: the command
+/// may be tried again, here or on the gateway that has the lock. The original answers BUSY for both (contract 6.4).
+private let readOnlyCode: Int32 = -30
+private let lockLostCode: Int32 = -108
 
 /// Reads.
 func readFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
@@ -80,8 +84,14 @@ private func settleRead(_ value: Int, _ ticket: IOTicket) {
 }
 
 private func settle(_ value: Int, _ ticket: IOTicket) {
-    let code = Int32(clamping: value)
-    ticket.post(IOResult(code: code == miscompareCode ? ioErrorCode : code))
+    switch Int32(clamping: value) {
+    case miscompareCode: ticket.post(IOResult(code: ioErrorCode))
+    case let code: ticket.post(result(code))
+    }
+}
+
+private func result(_ code: Int32) -> IOResult {
+    IOResult(code: code == readOnlyCode ? lockLostCode : code)
 }
 
 private func settleCompare(_ value: Int, _ ticket: IOTicket) {
@@ -89,6 +99,6 @@ private func settleCompare(_ value: Int, _ ticket: IOTicket) {
     if code == miscompareCode {
         ticket.post(.miscompare(at: ticket.detailAddress.pointee))
     } else {
-        ticket.post(IOResult(code: code))
+        ticket.post(result(code))
     }
 }

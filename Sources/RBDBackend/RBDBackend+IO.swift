@@ -115,7 +115,8 @@ extension RBDBackend {
     }
 
     /// Nothing: librbd starts each operation as it comes.
-    public mutating func submitBatch() {}
+    @discardableResult
+    public mutating func submitBatch() -> Bool { true }
 
     /// Nothing: librbd's threads post the tickets.
     public mutating func reap() {}

@@ -28,8 +28,8 @@ public struct RingDescriptors: Sendable {
             region: descriptor, notify: descriptor, doorbell: descriptor, mapSize: mapSize)
     }
 
-    /// Closes each descriptor once.
-    func closeAll() {
+    /// Closes each descriptor once; for descriptors that no ring has taken over.
+    public func closeAll() {
         close(region)
         if notify != region { close(notify) }
         if doorbell != region && doorbell != notify { close(doorbell) }

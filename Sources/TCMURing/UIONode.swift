@@ -104,6 +104,8 @@ public struct UIONode: Equatable, Sendable {
         public var nodes: [UIONode] = []
         /// Those that could not be used, each worth a line in the log.
         public var rejected: [UIONodeError] = []
+        /// Minors of all UIO nodes there are, also of those that could not be read: they have not gone.
+        public var listed: Set<UInt32> = []
     }
 
     /// Looks at all UIO nodes. Those of other drivers are passed over, and so are those that vanish meanwhile.
@@ -130,6 +132,7 @@ public struct UIONode: Equatable, Sendable {
             }
         }
         var scan = Scan()
+        scan.listed = Set(minors)
         for minor in minors.sorted() {
             do {
                 scan.nodes.append(try UIONode(minor: minor, sysfs: sysfs))

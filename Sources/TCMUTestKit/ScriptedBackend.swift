@@ -66,8 +66,10 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     }
 
     /// Counted.
-    public mutating func submitBatch() {
+    @discardableResult
+    public mutating func submitBatch() -> Bool {
         script.countBatch()
+        return true
     }
 
     /// Nothing: there is no descriptor.

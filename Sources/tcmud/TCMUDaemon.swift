@@ -14,7 +14,7 @@ struct TCMUDaemon: AsyncParsableCommand {
     @Flag(name: [.short, .customLong("debug")], help: "Log what is done to each device, too.")
     var debug = false
 
-    @Option(help: ArgumentHelp("Threads that serve units; default: one per CPU, at most 4.", valueName: "n"))
+    @Option(help: ArgumentHelp("Threads that serve units; default: one per CPU, at most 2.", valueName: "n"))
     var loopThreads: Int?
 
     @Option(help: ArgumentHelp("Seconds until a backend that does not open is given up.", valueName: "s"))

@@ -109,6 +109,17 @@ final class DaemonRig {
         return await BlockingCall.wait(atMost: .seconds(30)) { tree.read(name) == text }
     }
 
+    /// Waits until a node has been opened once and nobody holds `path` open any longer.
+    ///
+    /// - Returns: false if that does not come within 30 s.
+    func opensAndLetsGo(minor: UInt32, of path: String) async -> Bool {
+        let nodes = nodes
+        return await BlockingCall.wait(atMost: .seconds(30)) {
+            // The backend is opened before the node.
+            nodes.openings(minor: minor) == 1 && openDescriptors(of: path) == 0
+        }
+    }
+
     /// Waits until the daemon has `count` devices. - Returns: false if it has not within 30 s.
     func hasDevices(_ count: Int) async -> Bool {
         let table = table
@@ -187,5 +198,15 @@ struct KernelRing: @unchecked Sendable {
             return simulator.reapCompletions(count: 1).first
         }
         return result ?? nil
+    }
+}
+
+/// How many of this process's descriptors are open on a file.
+func openDescriptors(of path: String) -> Int {
+    (0..<1024).count { number in
+        var target = [CChar](repeating: 0, count: 512)
+        let length = readlink("/proc/self/fd/\(number)", &target, target.count)
+        return length > 0
+            && String(decoding: target.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
     }
 }

@@ -14,7 +14,7 @@ enum LifeEvent: CaseIterable {
         case .retryDue: life.retryDue()
         case .removed: life.removed()
         case .ringLost: life.ringLost()
-        case .recovered: life.recovered() ? .serve : .none
+        case .recovered: life.recovered()
         }
     }
 }
@@ -96,12 +96,14 @@ struct DeviceLifeTests {
             let action = event.apply(to: &next)
             let here = path + [event]
             var answered = answers
-            if life.origin == .added, [.serve, .refuse, .timeOut].contains(action), event != .recovered {
+            if life.origin == .added, [.serve, .serveAndRecover, .refuse, .timeOut].contains(action),
+                event != .recovered
+            {
                 answered += 1
             }
             #expect(answered <= 1, "\(here)")
             if action == .drain { #expect(life.state == .serving, "\(here)") }
-            if event == .opened { #expect(action == .serve || action == .discard, "\(here)") }
+            if event == .opened { #expect([.serve, .serveAndRecover, .discard].contains(action), "\(here)") }
             if action == .retry { #expect(life.origin == .existing, "\(here)") }
             if life.state == .gone { #expect(next.state == .gone, "\(here)") }
             walk(next, depth: depth - 1, answers: answered, path: here)

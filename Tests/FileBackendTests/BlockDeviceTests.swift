@@ -106,19 +106,16 @@ struct BlockDeviceTests {
         }
     }
 
-    @Test("may be larger than the unit, not smaller") func sizes() throws {
+    @Test("must be exactly as large as the unit", arguments: [Self.size - 512, Self.size + 512])
+    func sizes(unit: Int) throws {
         try withDevice { path, _ in
-            var smaller = try open(path, size: Self.size / 2)
-            let size = smaller.size
-            #expect(size == UInt64(Self.size / 2))
-            smaller.close()
             do throws(BackendError) {
-                _ = try open(path, size: Self.size + 512)
-                Issue.record("a unit larger than its device")
+                _ = try open(path, size: unit)
+                Issue.record("a unit of \(unit) bytes on a device of \(Self.size)")
             } catch {
                 #expect(error.errno == .invalidArgument)
                 #expect(error.message.contains("\(Self.size) bytes"))
-                #expect(error.message.contains("\(Self.size + 512)"))
+                #expect(error.message.contains("\(unit)"))
             }
         }
     }

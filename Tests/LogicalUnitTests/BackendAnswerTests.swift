@@ -13,7 +13,7 @@ struct BackendAnswerTests {
         arguments: [
             (EIO, false, 0x02 as UInt8, [3, 0x0C, 0] as [UInt8]?), (EIO, true, 0x02, [3, 0x11, 0]),
             (ENOSPC, false, 0x02, [7, 0x27, 0x07]), (EDQUOT, false, 0x02, [7, 0x27, 0x07]),
-            (EROFS, false, 0x02, [7, 0x27, 0]), (EPERM, false, 0x02, [7, 0x27, 0]),
+            (EROFS, false, 0x02, [7, 0x27, 0]), (EPERM, false, 0x02, [3, 0x0C, 0]),
             (ETIMEDOUT, true, 0x08, nil), (EBUSY, false, 0x08, nil), (EAGAIN, true, 0x08, nil),
             (ESHUTDOWN, false, 0x08, nil), (ENOMEM, true, 0x28, nil), (ENXIO, true, 0x02, [3, 0x11, 0]),
             (9999, false, 0x02, [3, 0x0C, 0]),

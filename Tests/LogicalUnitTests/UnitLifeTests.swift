@@ -16,7 +16,7 @@ struct UnitLifeTests {
         script.answer(.held)
         let late = try #require(rig.kernel.post(cdb: InitiatorCDB.read10(3, 1), dataInLength: 512))
         rig.kernel.notify()
-        let isReported = await rig.events.wait { if case .commandLate = $0 { true } else { false } }
+        let isReported = await rig.events.wait { if case .commandsLate = $0 { true } else { false } }
         #expect(isReported)
         #expect(
             rig.perform(cdb: InitiatorCDB.write10(5, 1), dataOut: [UInt8](repeating: 1, count: 512))?.status == 0x08
@@ -28,8 +28,8 @@ struct UnitLifeTests {
         #expect(finished.first?.status == 0)
         script.answer(.immediate)
         #expect(rig.perform(cdb: InitiatorCDB.read10(3, 1), dataInLength: 512)?.status == 0)
-        #expect(rig.events.count { if case .lateCommandAnswered = $0 { true } else { false } } == 1)
-        #expect(rig.events.count { if case .commandLate = $0 { true } else { false } } == 1)
+        #expect(rig.events.count { if case .lateCommandsAnswered = $0 { true } else { false } } == 1)
+        #expect(rig.events.count { if case .commandsLate = $0 { true } else { false } } == 1)
         await rig.stop()
     }
 
@@ -41,7 +41,7 @@ struct UnitLifeTests {
         try #require(rig.kernel.post(cdb: InitiatorCDB.read10(3, 1), dataInLength: 512) != nil)
         rig.kernel.notify()
         #expect(script.waitForHeld(1))
-        let isLate: @Sendable (UnitEvent) -> Bool = { if case .commandLate = $0 { true } else { false } }
+        let isLate: @Sendable (UnitEvent) -> Bool = { if case .commandsLate = $0 { true } else { false } }
         // Bound: far more commands than half a second of turns could hold; the loop never sleeps meanwhile.
         var spent = 0
         while rig.events.count(where: isLate) == 0 && spent < 2_000_000 {
