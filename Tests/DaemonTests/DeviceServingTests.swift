@@ -137,6 +137,20 @@ struct DeviceServingTests {
         await rig.stop()
     }
 
+    @Test("a device whose ring the kernel has closed without a word is closed")
+    func ringGone() async throws {
+        let rig = try DaemonRig()
+        let (device, ring) = try device(5, in: rig)
+        #expect(await rig.answer(to: try rig.announce(.added, device)) == 0)
+        ring.simulator.hangUp()
+        try #require(ring.simulator.post(cdb: InitiatorCDB.testUnitReady) != nil)
+        ring.simulator.notify()
+        #expect(await rig.logs("mem/disk5: has vanished without a word; closed"))
+        #expect(await rig.hasDevices(0))
+        #expect(await rig.logs("mem/disk5: removed"))
+        await rig.stop()
+    }
+
     @Test("a number with a new owner: the device whose removal was lost is closed, the new one served")
     func newOwner() async throws {
         let rig = try DaemonRig()

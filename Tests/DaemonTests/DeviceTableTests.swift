@@ -185,13 +185,30 @@ struct DeviceTableTests {
         rig.nodes.put(ring.simulator, minor: 1)
         let file = "\(device.configFS)/attrib/hw_block_size"
         rig.tree.hang(file)
-        try await rig.announce(.added, device)
+        let added = try await rig.announce(.added, device)
         let removed = try await rig.announce(.removed, device)
         #expect(await rig.answer(to: removed) == 0)
+        #expect(await rig.answer(to: added) == -Errno.interrupted.rawValue)
         rig.tree.release(file, with: "512\n")
         #expect(await rig.opensAndLetsGo(minor: 1, of: image.path))
         #expect(await rig.hasDevices(0))
+        #expect(rig.allAnswers.values.allSatisfy { $0.count == 1 })
         await rig.stop()
+    }
+
+    @Test("the daemon stops while an open hangs: whoever waits for it is told to come again")
+    func stopWhileOpening() async throws {
+        let rig = try DaemonRig()
+        let device = SimulatedDevice(1, "mem/a")
+        rig.tree.add(device)
+        let file = "\(device.configFS)/attrib/hw_block_size"
+        rig.tree.hang(file)
+        let added = try await rig.announce(.added, device)
+        await rig.table.stopAll(within: .seconds(20))
+        #expect(await rig.answer(to: added) == -Errno.resourceTemporarilyUnavailable.rawValue)
+        rig.tree.release(file, with: "512\n")
+        await rig.stop()
+        #expect(rig.allAnswers == [added: [-Errno.resourceTemporarilyUnavailable.rawValue]])
     }
 
     @Test(

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fuzzes the SCSI module: Tests/Fuzz/fuzz.sh [seconds per target] [target ...]
 #
-# Each folder beside this script that holds a main.swift is a target. It is compiled with all of Sources/SCSI into one
+# Each folder beside this script that holds a main.swift is a target. It is compiled with all of Sources/SCSI and the
+# properties that the unit tests replay the corpus with (Tests/SCSITests/FuzzProperties.swift) into one
 # binary under .build/fuzz, with libFuzzer and the address sanitizer, and run over the committed corpus. With 0 seconds
 # the corpus is replayed and nothing more. New inputs stay under .build/fuzz; a crash is left there too and ends the
 # script with its status.
@@ -27,7 +28,8 @@ for target in "$@"; do
     echo "fuzz: building $target"
     swiftc -swift-version 6 -O -use-ld=lld -parse-as-library -sanitize=fuzzer,address -module-name Fuzz \
         -enable-upcoming-feature ExistentialAny -enable-upcoming-feature MemberImportVisibility \
-        -o "$binary" "$root"/Sources/SCSI/*.swift "$root/Tests/Fuzz/$target/main.swift"
+        -D FUZZING -o "$binary" "$root"/Sources/SCSI/*.swift "$root/Tests/SCSITests/FuzzProperties.swift" \
+        "$root/Tests/Fuzz/$target/main.swift"
 
     if [ "$seconds" -eq 0 ]; then
         echo "fuzz: replaying the corpus of $target"

@@ -1,0 +1,107 @@
+// What must hold for every input, whoever makes it: libFuzzer (Tests/Fuzz) and the replay of its corpus beside this
+// file. The fuzzer compiles it into one module with Sources/SCSI.
+#if !FUZZING
+@testable import SCSI
+#endif
+
+/// The input is a CDB. Decoding returns, always, and what it returns is within the bounds of its type's promise.
+func checkCDB(_ input: UnsafeRawBufferPointer) {
+    let cdb = CDB(input)
+    precondition(cdb.count <= CDB.capacity && cdb.length <= cdb.count)
+    for index in -1...CDB.capacity {
+        _ = (cdb[index], cdb.u16(at: index), cdb.u24(at: index), cdb.u32(at: index), cdb.u64(at: index))
+    }
+    _ = (cdb.control, cdb.serviceAction, cdb.description)
+
+    switch CommandDecoder.decode(cdb) {
+    case .refused(let sense):
+        precondition(sense.key == .illegalRequest)
+        precondition(sense.fixedBytes.count == Sense.fixedLength)
+        precondition(sense.descriptorBytes.count <= Sense.longestDescriptorLength)
+    case .command(let command):
+        precondition(!cdb.isTruncated)
+        exercise(command)
+    }
+}
+
+/// A parameter list of any bytes, with any length in its CDB, is read within the bytes delivered.
+///
+/// Byte 0 picks the command, bytes 1 and 2 are PARAMETER LIST LENGTH, and the rest is what was delivered. It is copied,
+/// so that the address sanitizer sees the very end of it.
+func checkParameterList(_ input: UnsafeRawBufferPointer) {
+    guard let length = input.bigEndian(UInt16.self, at: 1) else { return }
+    let delivered = [UInt8](input.dropFirst(3))
+    delivered.withUnsafeBytes { bytes in
+        switch input[0] & 3 {
+        case 0: unmap(bytes, length)
+        case 1: modeSelect(bytes, ModeSelect(form: .six, parameterListLength: length & 0xFF))
+        default: modeSelect(bytes, ModeSelect(form: .ten, parameterListLength: length))
+        }
+    }
+}
+
+/// Goes on as far as a unit would without data: ranges, limits, answers.
+private func exercise(_ command: Command) {
+    let limits = BlockLimits(maximumTransferBlocks: 1024, optimalTransferBlocks: 1024)
+    switch command {
+    case .read(let access), .write(let access):
+        check(access.range)
+    case .synchronizeCache(let command):
+        check(command.range(in: .fuzzed))
+    case .writeSame(let command):
+        precondition(command.blocks > 0)
+        _ = command.refusal(limits: limits, provisioning: .none)
+        check(command.range)
+    case .compareAndWrite(let command):
+        _ = command.refusal(limits: limits)
+        check(command.range)
+    case .modeSense(let command):
+        let pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: true)
+        _ = try? pages.response(to: command)
+    case .inquiry(let command):
+        let pages = VitalProductData(
+            identity: UnitIdentity(serial: "0123", configString: "mem/1"), limits: limits, provisioning: .none)
+        _ = command.vitalProductPage.map { pages.page($0) }
+    case .requestSense(let command):
+        precondition(
+            command.response().truncated(toAllocationLength: UInt32(command.allocationLength)).count <= 255)
+    case .reportTargetPortGroups(let command):
+        precondition(command.response([]).count == (command.extendedHeader ? 8 : 4))
+    case .modeSelect(let command):
+        precondition(command.parameterListLength < 512)
+    case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit:
+        break
+    }
+}
+
+private func check(_ range: BlockRange) {
+    guard let bytes = range.byteRange(in: .fuzzed) else { return }
+    precondition(bytes.offset + bytes.length <= Capacity.fuzzed.blocks * UInt64(Capacity.fuzzed.blockSize))
+}
+
+extension Capacity {
+    /// Large enough for a 16-byte command to hit and small enough for a 10-byte one to miss.
+    fileprivate static let fuzzed = Capacity(blocks: 1 << 31, blockSize: 4096)
+}
+
+private func unmap(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
+    let limits = BlockLimits.Unmap(maximumBlocks: 1 << 20, maximumDescriptors: 8, granularity: 8, alignment: 0)
+    let capacity = Capacity(blocks: 1 << 31, blockSize: 512)
+    let command = UnmapCommand(parameterListLength: length)
+    guard let list = try? UnmapParameterList(bytes, for: command, limits: limits) else { return }
+    precondition(list.count <= 8)
+    let refusal = list.refusal(limits: limits, capacity: capacity)
+    for index in -1...list.count {
+        let range = list[index]
+        precondition(refusal != nil || range.byteRange(in: capacity) != nil)
+    }
+}
+
+private func modeSelect(_ bytes: UnsafeRawBufferPointer, _ command: ModeSelect) {
+    let pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: false)
+    if let refusal = pages.refusal(of: command, delivered: bytes) {
+        precondition(refusal.key == .illegalRequest)
+    } else {
+        precondition(command.parameterListLength == 0 || Int(command.parameterListLength) <= bytes.count)
+    }
+}
