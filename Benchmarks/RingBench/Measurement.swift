@@ -33,6 +33,7 @@ struct Measurement {
     let seconds: Double
     let cpuNanoseconds: UInt64
     let doorbells: Int
+    /// Less what looking at the counters costs, which is why it may come out a few below zero.
     let allocations: Int
     let contextSwitches: Int
 
@@ -49,7 +50,7 @@ struct Measurement {
         let cells = [
             backend, operation, "\(depth)", grouped(commandsPerSecond), fixed(cpuMicroseconds, 3),
             grouped(commandsPerCPUSecond), fixed(Double(doorbells) / Double(commands), 4),
-            fixed(Double(allocations) / Double(commands), 5), fixed(Double(contextSwitches) / Double(commands), 4),
+            fixed(Double(max(allocations, 0)) / Double(commands), 5), fixed(Double(contextSwitches) / Double(commands), 4),
         ]
         return "| " + cells.joined(separator: " | ") + " |"
     }

@@ -1,5 +1,3 @@
-public import SCSI
-
 /// ASYMMETRIC ACCESS STATE of a target port group (SPC-4 6.37), as configfs has it in `alua_access_state`.
 public enum AccessState: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// Active/optimized: the best path.
@@ -42,64 +40,4 @@ public struct SupportedStates: OptionSet, Sendable, BitwiseCopyable {
     public static let offline = SupportedStates(rawValue: 0x40)
     /// T_SUP.
     public static let transitioning = SupportedStates(rawValue: 0x80)
-
-    /// The configfs attribute of LIO that holds each flag.
-    static let attributes: [(name: String, flag: SupportedStates)] = [
-        ("alua_support_active_nonoptimized", .activeNonOptimized),
-        ("alua_support_active_optimized", .activeOptimized),
-        ("alua_support_lba_dependent", .logicalBlockDependent),
-        ("alua_support_offline", .offline),
-        ("alua_support_standby", .standby),
-        ("alua_support_transitioning", .transitioning),
-        ("alua_support_unavailable", .unavailable),
-    ]
-}
-
-/// STATUS CODE: what altered the state of a group last (SPC-4 table 325).
-public enum AccessStatus: UInt8, Sendable, CaseIterable, BitwiseCopyable {
-    /// Nothing.
-    case none = 0
-    /// SET TARGET PORT GROUPS.
-    case alteredByExplicitSTPG = 1
-    /// The target itself.
-    case alteredByImplicitALUA = 2
-
-    /// From the text in configfs' `alua_access_status`.
-    public init?(configfs text: String) {
-        switch text {
-        case "None": self = .none
-        case "Altered by Explicit STPG": self = .alteredByExplicitSTPG
-        case "Altered by Implicit ALUA": self = .alteredByImplicitALUA
-        default: return nil
-        }
-    }
-}
-
-/// Who may change the state of a group, as configfs has it in `alua_access_type`.
-public enum AccessType: Sendable, CaseIterable, BitwiseCopyable {
-    /// Nobody: the administrator means all paths to be active.
-    case none
-    /// The target.
-    case implicit
-    /// The initiator.
-    case explicit
-    /// Both.
-    case implicitAndExplicit
-
-    /// From the text in configfs' `alua_access_type`.
-    public init?(configfs text: String) {
-        switch text {
-        case "None": self = .none
-        case "Implicit": self = .implicit
-        case "Explicit": self = .explicit
-        case "Implicit and Explicit": self = .implicitAndExplicit
-        default: return nil
-        }
-    }
-
-    /// What INQUIRY says of a unit reached through such a group: always implicit.
-    ///
-    /// For `None` as the original, so that initiators ask for the states. For the explicit types because SET
-    /// TARGET PORT GROUPS is not served: the original fails INQUIRY then, and the disk vanishes.
-    public var targetPortGroupSupport: TargetPortGroupSupport { .implicit }
 }
