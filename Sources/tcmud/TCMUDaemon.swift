@@ -1,5 +1,6 @@
 import ArgumentParser
 import Daemon
+import Glibc
 import Logging
 
 /// The daemon's command line. It stays in the foreground and logs to standard error.
@@ -40,6 +41,9 @@ struct TCMUDaemon: AsyncParsableCommand {
         options.loopThreads = loopThreads
         options.openTimeoutSeconds = openTimeout
         options.lockFile = lockFile
-        guard await options.run(logger: logger) else { throw ExitCode(1) }
+        let served = await options.run(logger: logger)
+        // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
+        // would pull the ground from under them.
+        _exit(served ? 0 : 1)
     }
 }
