@@ -50,7 +50,8 @@ struct Measurement {
         let cells = [
             backend, operation, "\(depth)", grouped(commandsPerSecond), fixed(cpuMicroseconds, 3),
             grouped(commandsPerCPUSecond), fixed(Double(doorbells) / Double(commands), 4),
-            fixed(Double(max(allocations, 0)) / Double(commands), 5), fixed(Double(contextSwitches) / Double(commands), 4),
+            fixed(Double(max(allocations, 0)) / Double(commands), 5),
+            fixed(Double(contextSwitches) / Double(commands), 4),
         ]
         return "| " + cells.joined(separator: " | ") + " |"
     }

@@ -18,19 +18,6 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 
     /// One line, also for values with line breaks or control characters in them.
     public var description: String {
-        "\(field) is \(Self.quoted(value)), expected \(expected)"
-    }
-
-    /// Escaped so that a value can neither break the log line nor write escape sequences to a terminal.
-    private static func quoted(_ value: String) -> String {
-        var text = "\""
-        for scalar in value.unicodeScalars {
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator:
-                text += scalar.escaped(asASCII: true)
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text + "\""
+        "\(field.printable) is \"\(value.printable)\", expected \(expected)"
     }
 }

@@ -14,6 +14,8 @@ actor Device {
     nonisolated let node: UIONode
     /// `<subtype>/<device>`: how the log names the unit, as the original's did.
     nonisolated let label: String
+    /// The device's configuration text, fit for the log.
+    nonisolated let config: String
     let environment: DeviceEnvironment
     let backstore: Backstore
     let logger: Logger
@@ -43,13 +45,14 @@ actor Device {
     ) {
         self.node = node
         self.predecessor = predecessor
-        label = "\(DeviceConfiguration.subtype(of: node.name.configuration))/\(node.name.device)"
+        label = "\(DeviceConfiguration.subtype(of: node.name.configuration))/\(node.name.device)".printable
+        config = node.name.configuration.printable
         self.environment = environment
         self.backstore = environment.tree.backstore(backstore)
         life = DeviceLife(origin: origin)
         addedRequest = request
         var logger = environment.logger
-        logger[metadataKey: "lun.name"] = "\(node.name.device)"
+        logger[metadataKey: "lun.name"] = "\(node.name.device.printable)"
         logger[metadataKey: "uio.minor"] = "\(node.minor)"
         self.logger = logger
         // Unbounded: a unit reports rarely, and losing the word of a broken ring would leave it broken for ever.
@@ -75,7 +78,7 @@ actor Device {
         let (opening, node, backstore) = (environment.opening, node, backstore)
         let existing = life.origin == .existing
         let reporter = reporter
-        logger.debug("\(label): opening \(node.name.configuration)")
+        logger.debug("\(label): opening \(config)")
         let result = await BlockingCall.run("open-\(node.nodeName)") { () -> Result<OpenedDevice, OpenFailure> in
             if existing {
                 do throws(ConfigFSError) {
@@ -99,6 +102,8 @@ actor Device {
         guard life.state == .opening else {
             _ = life.opened()
             await close(opened.unit)
+            logger.notice(
+                "\(label): \(config) opened after all, and was closed again: nobody waits for it any longer")
             return endEvents()
         }
         let loop = environment.loops.leastLoaded()
@@ -113,7 +118,7 @@ actor Device {
         let action = life.opened()
         guard action == .serve || action == .serveAndRecover else { return await retire() }
         answerAdded(nil)
-        logger.info("\(label): serving \(node.name.configuration), \(opened.bytes) bytes")
+        logger.info("\(label): serving \(config), \(opened.bytes) bytes")
         if action == .serveAndRecover { return await recover() }
         if life.origin == .existing { await unblock() }
     }
@@ -121,7 +126,7 @@ actor Device {
     private func openFailed(_ failure: OpenFailure) async {
         logger.error(
             """
-            \(label): \(node.name.configuration) cannot be opened: \(failure.message); the kernel gets errno \
+            \(label): \(config) cannot be opened: \(failure.message); the kernel gets errno \
             \(failure.errno.rawValue)
             """)
         switch life.openFailed() {

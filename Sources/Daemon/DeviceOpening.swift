@@ -114,6 +114,9 @@ struct DeviceOpening: Sendable {
         _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
     ) throws(OpenFailure) -> OpenedDevice {
         let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
+        _ = try Self.parsed { () throws(ConfigurationError) in
+            try MemoryConfiguration(parsing: device.parameters)
+        }
         do throws(BackendError) {
             return try assemble(try MemoryBackend.open(size: size), node, profile, notes: [], report)
         } catch {

@@ -92,7 +92,7 @@ actor DeviceTable {
         guard isOurs(name) else {
             logger.notice(
                 """
-                \(name.device) wants backend "\(DeviceConfiguration.subtype(of: name.configuration))"; served here: \
+                \(name.device.printable) wants backend "\(DeviceConfiguration.subtype(of: name.configuration).printable)"; served here: \
                 \(DeviceOpening.subtypes.sorted().joined(separator: ", ")). Left to its own daemon, unanswered
                 """)
             return
@@ -107,7 +107,7 @@ actor DeviceTable {
             let node = try UIONode(minor: announced.minor, sysfs: environment.service.sysfsRoot)
             begin(node, origin: .added, request: announced.request)
         } catch {
-            logger.error("\(announced.name): \(error)")
+            logger.error("\(announced.name.printable): \(error)")
             if let request = announced.request { environment.reply(request, .operationNotSupportedByDevice) }
         }
     }
@@ -163,7 +163,7 @@ actor DeviceTable {
                 forget(device)
             }
         } catch {
-            logger.error("\(node.name.configuration): \(error.message)")
+            logger.error("\(node.name.configuration.printable): \(error.message)")
             if let request { environment.reply(request, error.errno) }
         }
     }

@@ -4,7 +4,7 @@ internal import TCMURing
 extension Device {
     /// What the device is and what it has done, in one line for people.
     func statusLine() async -> String {
-        var line = "\(node.nodeName) \(label) (\(node.name.configuration)) \(life.state) \(openedBytes) bytes"
+        var line = "\(node.nodeName) \(label) (\(config)) \(life.state) \(openedBytes) bytes"
         guard let unit, let loop else { return line }
         guard let (counters, inFlight) = await loop.run(unit, { (unit.counters, unit.commandsInFlight) }) else {
             return line

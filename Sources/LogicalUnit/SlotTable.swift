@@ -79,8 +79,9 @@ struct SlotTable: ~Copyable {
     /// Takes a parked command up again. It must be in the state it was parked in: an answer that comes twice, or
     /// for a slot without a command, stops here.
     mutating func resume(_ index: Int, from state: SlotState) -> PendingCommand {
+        precondition(index < initialised, "slot \(index) is resumed, which was never used")
         precondition(
-            index < initialised && slots[index].state == state,
+            slots[index].state == state,
             "slot \(index) is resumed in state \(slots[index].state), expected \(state)")
         slots[index].state = .held
         return PendingCommand(slot: index)
