@@ -77,8 +77,8 @@ fio_verify() {
     fio_figures
 }
 
-# fio_figures: operations per second of the fio run just checked.
-fio_figures() { sed -nE 's/^ +(read|write): (IOPS=[^,]+), (BW=[^ ]+).*/         \1 \2 \3/p' "$LAB_STATE/output"; }
+# fio_figures [LOG]: operations per second of the fio run just checked, or of that log.
+fio_figures() { sed -nE 's/^ +(read|write): (IOPS=[^,]+), (BW=[^ ]+).*/         \1 \2 \3/p' "${1:-$LAB_STATE/output}"; }
 
 # discard DISK: the whole of it; what was written before must read as zeros. A note when it is not offered.
 discard() {

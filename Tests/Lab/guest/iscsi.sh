@@ -27,10 +27,11 @@ unexport_iscsi() {
     local lun
     put "$iscsi/enable" 0
     for lun in "$iscsi"/lun/lun_*; do
-        rm "$lun/lab"
+        bounded 30 rm "$lun/lab" || fail "the LUN cannot be taken out of the iSCSI target"
         rmdir "$lun"
     done
     bounded 30 rmdir "$iscsi/np/$portal" "$iscsi" "${iscsi%/*}" || fail "the iSCSI target cannot be removed"
+    say "ok: the iSCSI target is removed"
 }
 
 # iscsi_login: starts the initiator and logs in; the disk of LUN 0 in $disk.
@@ -53,6 +54,8 @@ iscsi_login() {
 iscsi_logout() {
     check "logout" limit 60 iscsiadm -m node -T "$iscsi_name" -p "$portal" --logout
     kill "$iscsid_pid"
-    wait "$iscsid_pid" 2> /dev/null
-    return 0
+    if ! bounded 10 wait_for_process "$iscsid_pid"; then
+        note "iscsid does not end by itself"
+        kill -KILL "$iscsid_pid"
+    fi
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What every job stands on: talking, checking, the daemon and commands on the host's side.
-# LUNs are in lun.sh, file systems and fio in io.sh, iSCSI in iscsi.sh, restarts in restart.sh.
+# LUNs are in lun.sh, file systems and fio in io.sh, SCSI commands in scsi.sh, iSCSI in iscsi.sh, restarts in restart.sh.
 
 library=$(dirname "${BASH_SOURCE[0]}")
 LAB_SHARE=${LAB_SHARE:-/mnt/share}
@@ -98,7 +98,7 @@ start_daemon() {
     say "$LAB_DAEMON runs, pid $daemon_pid"
 }
 
-# stop_daemon [SIGNAL]: TERM must end it in bounded time with status 0.
+# stop_daemon [SIGNAL]: TERM and INT must end it in bounded time with status 0.
 stop_daemon() {
     local signal=${1:-TERM} status=0
     kill "-$signal" "$daemon_pid" || fail "the daemon is not there to be stopped"
@@ -107,8 +107,8 @@ stop_daemon() {
     fi
     wait "$daemon_pid" 2> /dev/null || status=$?
     daemon_pid=
-    if [[ $signal == TERM ]]; then
-        equal "the daemon's exit status after SIGTERM" "$status" 0
+    if [[ $signal == TERM || ($signal == INT && $LAB_DAEMON == tcmud) ]]; then
+        equal "the daemon's exit status after SIG$signal" "$status" 0
     fi
 }
 
@@ -161,6 +161,8 @@ finish_job() {
 source "$library/lun.sh"
 # shellcheck source=io.sh
 source "$library/io.sh"
+# shellcheck source=scsi.sh
+source "$library/scsi.sh"
 # shellcheck source=iscsi.sh
 source "$library/iscsi.sh"
 # shellcheck source=restart.sh

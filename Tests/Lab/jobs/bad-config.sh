@@ -4,9 +4,11 @@
 bytes=$((64 << 20))
 start_daemon
 
-# refused TITLE CONFIG BYTES ERRNO: the enable must fail so, and the log must name the device.
+# refused TITLE CONFIG BYTES ERRNO SAYS…: the enable must fail so. The log must name the device, and one line of it
+# must hold each of SAYS: the value that is wrong, and what was expected or is the way out.
 refused() {
-    local title=$1 config=$2 size=$3 expected=$4 status=0 name lines
+    local title=$1 config=$2 size=$3 expected=$4 status=0 name lines word text
+    shift 4
     name=bad$next_hba
     lines=$(daemon_log | wc -l)
     declare_lun "$name" "$config" "$size" || fail "$title: configfs refuses $config"
@@ -14,29 +16,82 @@ refused() {
     ((status != 0)) || fail "$title: enabled although '$config' cannot be served"
     ((status != 124)) || fail "$title: not answered within 60 s"
     say "$title ($config): $(errno_name "$status") ($status)"
-    daemon_log | tail -n "+$((lines + 1))" | sed 's/^/    log: /'
+    text=$(daemon_log | tail -n "+$((lines + 1))")
+    sed 's/^/    log: /' <<< "$text"
     if ours; then
         equal "$title: errno" "$(errno_name "$status")" "$expected"
-        daemon_log | tail -n "+$((lines + 1))" | grep -F "$name" > /dev/null || fail "$title: no log line names $name"
+        text=$(grep -F "/$name: " <<< "$text") || fail "$title: no log line names $name"
+        # The line begins with the whole config string; the value that is wrong must stand apart from it, too.
+        text=${text//"$config cannot be opened"/}
+        for word in "$@"; do
+            text=$(grep -F -- "$word" <<< "$text") || fail "$title: the log's line does not say '$word'"
+        done
     elif [[ $(errno_name "$status") != "$expected" ]]; then
         note "the original answers $(errno_name "$status") where $expected is meant"
     fi
     bounded 20 rmdir "$(device_directory "$name")" || fail "$title: the refused device cannot be removed"
+    unset "hba_of[$name]"
+}
+
+# foreign_lock IMAGE: a client that owns the image's exclusive lock, its process in $locker_pid.
+foreign_lock() {
+    /usr/bin/python3 - "$1" > "$LAB_STATE/locker" << 'PYTHON' &
+import rados, rbd, signal, sys, time
+# Leaves the blocks below in order: a client that dies keeps its lock until its watch has run out.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster, cluster.open_ioctx("rbd") as pool:
+    with rbd.Image(pool, sys.argv[1]) as image:
+        image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+        print("held", flush=True)
+        time.sleep(1000)
+PYTHON
+    locker_pid=$!
+    until_true 30 grep -q held "$LAB_STATE/locker" || fail "no foreign lock"
 }
 
 rbd_image small "$bytes"
 image_file small "$bytes"
-refused "unknown image" rbd/rbd/nothing "$bytes" ENOENT
-refused "unknown pool" rbd/nothing/small "$bytes" ENOENT
-refused "size that does not match" rbd/rbd/small $((2 * bytes)) EINVAL
-refused "missing conf" "rbd/rbd/small;conf=/nothing" "$bytes" ENOENT
-refused "rbd without an image" rbd/rbd "$bytes" EINVAL
-refused "missing file" "$(file_config /nothing/here)" "$bytes" ENOENT
+refused "unknown image" rbd/rbd/nothing "$bytes" ENOENT nothing
+refused "unknown pool" rbd/nothing/small "$bytes" ENOENT nothing
+refused "unknown namespace" rbd/rbd/nowhere/small "$bytes" ENOENT nowhere
+refused "unknown snapshot" rbd/rbd/small@never "$bytes" ENOENT never
+refused "size that does not match" rbd/rbd/small $((2 * bytes)) EINVAL "$bytes" $((2 * bytes)) expected
+refused "missing conf" "rbd/rbd/small;conf=/nothing" "$bytes" ENOENT /nothing
+mkdir -p "$LAB_STATE/directory.conf"
+refused "conf that cannot be read" "rbd/rbd/small;conf=$LAB_STATE/directory.conf" "$bytes" EISDIR "$LAB_STATE/directory.conf"
+refused "rbd without an image" rbd/rbd "$bytes" EINVAL rbd 'expected <pool>'
+refused "missing file" "$(file_config /nothing/here)" "$bytes" ENOENT /nothing/here 'truncate -s'
 if ours; then
     # The original's stand-in for a file backend grows a raw file to the size asked for.
-    refused "file of another size" "file/$image" $((2 * bytes)) EINVAL
-    refused "file without a path" file/ "$bytes" EINVAL
-    refused "option without a value" "rbd/rbd/small;conf=" "$bytes" EINVAL
+    refused "file of another size" "file/$image" $((2 * bytes)) EINVAL "$image" "$bytes" "expected exactly $((2 * bytes))"
+    refused "file without a path" file/ "$bytes" EINVAL 'expected an absolute path'
+    refused "file with a relative path" file/some/where "$bytes" EINVAL some/where 'expected an absolute path'
+    refused "a directory" "file/$LAB_STATE/directory.conf" "$bytes" EISDIR "$LAB_STATE/directory.conf" 'expected a regular file'
+    refused "option without a value" "rbd/rbd/small;conf=" "$bytes" EINVAL conf expected
+    refused "option with a wrong value" "rbd/rbd/small;osd_op_timeout=soon" "$bytes" EINVAL soon 'expected a whole number'
+    refused "wrong option of a file" "file/$image;direct=perhaps" "$bytes" EINVAL perhaps 'expected on or off'
+
+    make_lun holder "file/$image" "$bytes"
+    refused "a file that another LUN has" "file/$image" "$bytes" EBUSY "$image" 'in use'
+    remove_lun holder
+
+    # Another client with the image's exclusive lock, which is not the advisory one of `rbd lock`.
+    if /usr/bin/python3 -c 'import rados, rbd' 2> /dev/null; then
+        rbd_image taken "$bytes"
+        foreign_lock taken
+        make_lun taken rbd/rbd/taken "$bytes"
+        attach taken
+        daemon_log | grep -F rbd/taken: | sed 's/^/    log: /'
+        daemon_log | grep -F rbd/taken: | grep -q 'in use: [^ ]* owns its exclusive lock' ||
+            fail "no line says that another client holds the image's lock"
+        check "an image whose lock another client holds reads" limit 30 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
+        kill "$locker_pid"
+        wait "$locker_pid" 2> /dev/null
+        check "and is written when that client has given it up" limit 60 dd if=/dev/urandom of="$disk" bs=1M count=4 oflag=direct
+        remove_lun taken
+    else
+        note "no python3-rbd, so no foreign exclusive lock"
+    fi
 fi
 # As with the original an option that nobody knows is no error; ours says so.
 make_lun good "rbd/rbd/small;colour=blue" "$bytes"
@@ -63,11 +118,15 @@ equal "the same after a restart" "$(uio_of "$daemon_pid")" 0
 equal "the foreign device" "$(< "$(device_directory foreign)/action/block_dev")" unblocked
 bounded 20 rmdir "$(device_directory foreign)" || fail "the foreign device cannot be removed"
 
+lines=$(daemon_log | wc -l)
 declare_lun asking alien/thing "$bytes" || fail "foreign device"
 status=0
 enable_lun asking 4 || status=$?
 if ours; then
     equal "a foreign device's question is left to its own daemon, status" "$status" 124
+    daemon_log | tail -n "+$((lines + 1))" | sed 's/^/    log: /'
+    daemon_log | tail -n "+$((lines + 1))" | grep 'asking wants backend "alien"' | grep -q 'eft to its own daemon' ||
+        fail "no line says that nobody serves alien here"
 else
     note "the original answers for a foreign device: status $status"
 fi
