@@ -33,9 +33,10 @@ struct SubmissionRing: ~Copyable {
             throw SubmissionRing.refusal(Errno(rawValue: code), path: path)
         }
         // Buffered writes of most file systems, and all of fsync and fallocate, run on helper threads of the
-        // submitting thread. Bound: two of them for all rings of one loop; the second kind (sockets, pipes) is
-        // never used here. The limit goes with the ring to every thread that submits to it.
-        curing_limit_workers(ring, 2, 1)
+        // submitting thread. Bound: one of them for all rings of one loop, so that the daemon's threads are few and
+        // countable; the second kind (sockets, pipes) is never used here. The limit goes with the ring to every
+        // thread that submits to it.
+        curing_limit_workers(ring, 1, 1)
         self.ring = ring
         taken = .allocate(capacity: Int(SubmissionRing.batch))
         taken.initialize(repeating: curing_completion(), count: Int(SubmissionRing.batch))

@@ -70,7 +70,7 @@ struct RBDImage: ~Copyable {
         return features & UInt64(RBD_FEATURE_EXCLUSIVE_LOCK) != 0
     }
 
-    /// Who holds the exclusive lock, such as `client.4123`; nil if nobody does or it cannot be read.
+    /// Who holds the exclusive lock, its address as librbd has it; nil if nobody does or it cannot be read.
     func lockOwner() -> String? {
         var mode = RBD_LOCK_MODE_EXCLUSIVE
         var owner: UnsafeMutablePointer<CChar>?
