@@ -30,7 +30,10 @@ extension LogicalUnit where Backend: ~Copyable {
         if let first {
             report(.commandsLate(first, count: lateCommands - before, milliseconds: deadline ?? 0))
         }
-        if let first = awaitingFacts.first, slots[first].pointee.deadline <= now { answerAwaiting() }
+        if let first = awaitingFacts.first, slots[first].pointee.deadline <= now {
+            // Not read yet is not unreadable: the initiator comes again.
+            answerAwaiting(otherwise: .status(.busy))
+        }
     }
 
     /// Gives the unit a new ring after the old one was lost or dropped.

@@ -94,18 +94,18 @@ extension LogicalUnit where Backend: ~Copyable {
             facts = fresh
             factsAge = now
         }
-        answerAwaiting()
+        // Unreadable: as the original with an unreadable serial.
+        answerAwaiting(otherwise: .check(.internalTargetFailure))
     }
 
-    /// Answers every command that waits for facts with what there is.
-    mutating func answerAwaiting() {
+    /// Answers every command that waits for facts with what there is, or with `otherwise` if nothing was ever read.
+    mutating func answerAwaiting(otherwise: CommandOutcome) {
         let waiting = awaitingFacts
         awaitingFacts.removeAll(keepingCapacity: true)
         for slot in waiting {
             let command = slots.resume(slot, from: .awaitingIdentity)
             guard let facts, case .command(let decoded) = CommandDecoder.decode(slots[slot].pointee.cdb) else {
-                // Nothing was ever read: as the original with an unreadable serial.
-                finish(command, .check(.internalTargetFailure))
+                finish(command, otherwise)
                 continue
             }
             answer(command, decoded, facts)

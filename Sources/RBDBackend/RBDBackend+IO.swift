@@ -32,6 +32,7 @@ extension RBDBackend {
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
+        if capabilities.readOnly { return writeProtected }
         if durable && capabilities.volatileCache { return writeThroughCache(extent, segments, ticket) }
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
@@ -62,7 +63,8 @@ extension RBDBackend {
     /// `rbd_discard_granularity_bytes`), and the range would not read zeros. `rbd_aio_write_zeroes` is the same
     /// operation with a granularity of one byte.
     public mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        submit(ticket.opaque, operationFinished) {
+        if capabilities.readOnly { return writeProtected }
+        return submit(ticket.opaque, operationFinished) {
             rbd_aio_write_zeroes(handle, extent.offset, Int(extent.length), $0, 0, 0)
         }
     }
@@ -77,6 +79,7 @@ extension RBDBackend {
     public mutating func writeSame(
         _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
     ) -> Submission {
+        if capabilities.readOnly { return writeProtected }
         if let pattern = linear(segments, patternLength) {
             return submit(ticket.opaque, operationFinished) {
                 rbd_aio_writesame(handle, extent.offset, Int(extent.length), pattern, patternLength, $0, 0)
@@ -93,6 +96,7 @@ extension RBDBackend {
     public mutating func compareAndWrite(
         _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
     ) -> Submission {
+        if capabilities.readOnly { return writeProtected }
         // Bound: at most one block, capabilities.nativeCompareAndWriteBytes.
         let half = Int(extent.length)
         let mismatch = ticket.detailAddress
@@ -113,6 +117,10 @@ extension RBDBackend {
                     handle, extent.offset, half, bytes, bytes + half, $0, mismatch, 0))
         }
     }
+
+    /// Writes to a snapshot end here: from librbd the same errno means that another client has the exclusive lock
+    /// (`Completions.swift`).
+    private var writeProtected: Submission { .done(IOResult(code: -30)) }
 
     /// Nothing: librbd starts each operation as it comes.
     @discardableResult

@@ -169,8 +169,16 @@ struct UnitLifeTests {
     func withoutFacts() async throws {
         let rig = try await UnitRig.start(MemoryBackend.open(size: Self.size), facts: nil)
         let done = try #require(rig.perform(cdb: InitiatorCDB.inquiry(), dataInLength: 255))
-        #expect(done.senseTriple.map { [$0.key, $0.asc, $0.ascq] } == [4, 0x44, 0])
+        #expect(done.status == 0x08, "nothing was read yet: come again")
         #expect(rig.events.count { if case .factsNeeded = $0 { true } else { false } } >= 1)
+        let unit: any ControlledUnit = rig.unit
+        let id = try #require(rig.kernel.post(cdb: InitiatorCDB.inquiry(), dataInLength: 255))
+        rig.kernel.notify()
+        while await rig.loop.run(unit, { unit.commandsInFlight }) == 0 {}
+        await rig.loop.run(unit) { unit.deliver(nil) }
+        let refused = try #require(rig.kernel.reapCompletions(count: 1).first)
+        #expect(refused.id == id)
+        #expect(refused.senseTriple.map { [$0.key, $0.asc, $0.ascq] } == [4, 0x44, 0], "configfs cannot be read")
         await rig.stop()
     }
 }
