@@ -31,9 +31,13 @@ extension Device {
             }
             await letGo()
             // Closed before the answer, so that the same image can be added again right after it.
-            if !(await closeUnit(atMost: limit)) { logger.error("\(label): its backend does not close; left so") }
+            let closed = await closeUnit(atMost: limit)
             answerRemoved()
-            logger.info("\(label): removed")
+            if closed {
+                logger.info("\(label): removed")
+            } else {
+                logger.error("\(label): removed, but not closed yet")
+            }
         default:
             answerRemoved()
             answerAdded(.interrupted)
@@ -58,7 +62,11 @@ extension Device {
             _ = life.removed()
             answerAdded(.resourceTemporarilyUnavailable)
             answerRemoved()
-            if wasBlocked && (life.origin == .existing || unit != nil) { await setBlocked(false, atMost: limit) }
+            // A recovery ends by closing the unit, as soon as it sees that nobody wants it any longer.
+            if unit != nil { _ = await BlockingCall.wait(atMost: limit) { await self.life.state == .gone } }
+            if wasBlocked && (life.origin == .existing || unit != nil || recoveries > 0) {
+                await setBlocked(false, atMost: limit)
+            }
             return
         }
         // From here on a broken ring is not replaced any more.
@@ -67,7 +75,8 @@ extension Device {
         await setBlocked(true, atMost: limit)
         let quiet = await BlockingCall.wait(atMost: limit) { await self.isQuiet() }
         let drained = await drain(atMost: limit)
-        guard quiet && drained else {
+        if !quiet { logger.warning("\(label): the ring still held commands when it was given up; they come again") }
+        guard drained else {
             logger.error("\(label): not closed, commands are still in the backend; the next daemon resets the ring")
             await setBlocked(false, atMost: limit)
             return answerRemoved()
@@ -78,6 +87,14 @@ extension Device {
         await setBlocked(false, atMost: limit)
         if closed { logger.info("\(label): closed") } else { logger.error("\(label): does not close; left so") }
         answerRemoved()
+    }
+
+    /// The daemon stops without this device, which does not: its waiters are answered, and it is unblocked.
+    func giveUp(within limit: Duration) async {
+        guard life.state != .gone else { return }
+        answerAdded(.resourceTemporarilyUnavailable)
+        answerRemoved()
+        await setBlocked(false, atMost: limit)
     }
 
     /// Takes an opened unit off its loop again and closes it; nobody was told of it.

@@ -9,9 +9,18 @@ extension Device {
     /// Time without a broken ring after which the next one is treated as the first.
     private static let calm = Duration.seconds(60)
 
+    /// Starts a recovery behind the one before it.
+    func startRecovery() {
+        let before = recovery
+        recovery = Task {
+            await before?.value
+            await recover()
+        }
+    }
+
     /// Replaces the ring: blocked, drained, reset, attached anew, unblocked.
-    func recover() async {
-        await setBlocked(true)
+    private func recover() async {
+        if life.state == .recovering { await setBlocked(true) }
         guard let unit, let loop else { return }
         var pause = recoveryPause()
         if recoveriesInARow > 0 { try? await Task.sleep(for: pause) }
@@ -63,6 +72,7 @@ extension Device {
             return nil
         }
         if let failure = failure ?? "no thread left" as String? { return failure }
+        guard life.state == .recovering else { return nil }
         await loop.run(unit) { unit.install(box.take()) }
         do throws(Errno) {
             try await loop.watchRing(of: unit, true)

@@ -34,8 +34,10 @@ actor Device {
     var recoveries = 0
     var recoveriesInARow = 0
     var lastRecovery: ContinuousClock.Instant?
-    /// The device that had this node's number, or this image, before; its end is waited for, not for long.
-    private let predecessor: Device?
+    /// The recovery under way, or the last one: they never overlap.
+    var recovery: Task<Void, Never>?
+    /// The device that had this configuration text before; its end is waited for, not for long.
+    private var predecessor: Device?
     private(set) var openedBytes: UInt64 = 0
 
     /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
@@ -63,17 +65,16 @@ actor Device {
     func run() async {
         async let listening: Void = listen()
         async let watching: Void = watchDeadline()
-        await open()
+        while await open() {}
         await watching
         await listening
     }
 
     // MARK: - Opening
 
-    private func open() async {
-        if attempts == 0, let predecessor {
-            _ = await BlockingCall.wait(atMost: .seconds(5)) { await predecessor.life.state == .gone }
-        }
+    /// - Returns: whether to try again; the time between the two attempts is over.
+    private func open() async -> Bool {
+        await awaitPredecessor()
         attempts += 1
         let (opening, node, backstore) = (environment.opening, node, backstore)
         let existing = life.origin == .existing
@@ -92,19 +93,29 @@ actor Device {
             return opening.open(node) { reporter.yield($0) }
         }
         switch result ?? .failure(OpenFailure(errno: .resourceTemporarilyUnavailable, message: "no thread left")) {
-        case .success(let opened): await serve(opened)
-        case .failure(let failure): await openFailed(failure)
+        case .success(let opened): return await serve(opened)
+        case .failure(let failure): return await openFailed(failure)
         }
     }
 
+    private func awaitPredecessor() async {
+        guard let before = predecessor else { return }
+        predecessor = nil
+        // One that is at work stays so: two units on one image, which the backend refuses.
+        guard await before.life.isEnding else { return }
+        _ = await BlockingCall.wait(atMost: .seconds(5)) { await before.life.state == .gone }
+    }
+
     /// Attaches first and decides then: attaching takes a bounded time, and a removal may come meanwhile.
-    private func serve(_ opened: OpenedDevice) async {
+    private func serve(_ opened: OpenedDevice) async -> Bool {
         guard life.state == .opening else {
             _ = life.opened()
             await close(opened.unit)
+            life.closed()
             logger.notice(
                 "\(label): \(config) opened after all, and was closed again: nobody waits for it any longer")
-            return endEvents()
+            endEvents()
+            return false
         }
         let loop = environment.loops.leastLoaded()
         do throws(Errno) {
@@ -116,18 +127,24 @@ actor Device {
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
         for note in opened.notes { logger.warning("\(label): \(note)") }
         let action = life.opened()
-        guard action == .serve || action == .serveAndRecover else { return await retire() }
+        guard action == .serve || action == .serveAndRecover else {
+            await retire()
+            return false
+        }
         answerAdded(nil)
         logger.info("\(label): serving \(config), \(opened.bytes) bytes")
-        if action == .serveAndRecover { return await recover() }
-        if life.origin == .existing { await unblock() }
+        if action == .serveAndRecover {
+            startRecovery()
+        } else if life.origin == .existing {
+            await unblock()
+        }
+        return false
     }
 
-    private func openFailed(_ failure: OpenFailure) async {
+    private func openFailed(_ failure: OpenFailure) async -> Bool {
         logger.error(
             """
-            \(label): \(config) cannot be opened: \(failure.message); the kernel gets errno \
-            \(failure.errno.rawValue)
+            \(label): \(config) cannot be opened: \(failure.message) (errno \(failure.errno.rawValue))
             """)
         switch life.openFailed() {
         case .refuse:
@@ -137,9 +154,11 @@ actor Device {
             let pause = min(30, 1 << min(attempts - 1, 5))
             logger.notice("\(label): initiators get BUSY; next attempt in \(pause) s")
             try? await Task.sleep(for: .seconds(pause))
-            if life.retryDue() == .open { await open() } else { reporter.finish() }
+            if life.retryDue() == .open { return true }
+            reporter.finish()
         default: reporter.finish()
         }
+        return false
     }
 
     private func watchDeadline() async {
@@ -185,7 +204,7 @@ actor Device {
         switch event {
         case .ringFailed(let error):
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
-            if life.ringLost() == .recover { Task { await self.recover() } }
+            if life.ringLost() == .recover { startRecovery() }
         case .factsNeeded: Task { await self.deliverFacts() }
         case .ringGone:
             // After a removal this is no news. Without one (netlink was blocked) nobody else will tell.
@@ -262,7 +281,11 @@ actor Device {
 
     /// Closes the backend of a unit that no loop has any longer.
     func close(_ unit: any ControlledUnit) async {
-        _ = await BlockingCall.run("close-\(node.nodeName)") { unit.closeBackend() }
+        // Without a thread to close it on it is kept: dropping an open unit is a mistake that stops the process.
+        while await BlockingCall.run("close-\(node.nodeName)", { unit.closeBackend() }) == nil {
+            logger.error("\(label): no thread left to close it on; tried again")
+            try? await Task.sleep(for: .seconds(1))
+        }
     }
 
     /// No more events come.

@@ -79,7 +79,7 @@ struct DeviceLife: Equatable {
             state = lostEarly ? .recovering : .serving
             return lostEarly ? .serveAndRecover : .serve
         case .overdue, .abandoned, .closing:
-            state = .gone
+            state = .closing
             return .discard
         case .waiting, .serving, .recovering, .gone: return .discard
         }
@@ -150,6 +150,9 @@ struct DeviceLife: Equatable {
         state = .serving
         return .serve
     }
+
+    /// True from the word that it has to go until everything of it is closed.
+    var isEnding: Bool { [.overdue, .abandoned, .closing].contains(state) }
 
     /// Everything of the device is closed.
     mutating func closed() {

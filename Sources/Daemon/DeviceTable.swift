@@ -1,5 +1,6 @@
 internal import Configuration
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
 internal import TCMURing
@@ -68,12 +69,18 @@ actor DeviceTable {
     /// Closes every device; each is left configured and unblocked.
     func stopAll(within limit: Duration) async {
         isStopping = true
-        await withTaskGroup(of: Void.self) { group in
-            for device in Array(devices.values) + leaving {
-                group.addTask { await device.stop(within: limit) }
+        let all = Array(devices.values) + leaving
+        let stopped = StopCount()
+        for device in all {
+            Task {
+                await device.stop(within: limit)
+                stopped.add()
             }
         }
-        devices = [:]
+        // Not a task group: a device whose loop is stuck in a backend never returns, and the others must not wait.
+        guard await !BlockingCall.wait(atMost: limit * 3, until: { stopped.count == all.count }) else { return }
+        logger.error("\(all.count - stopped.count) devices do not stop; left so")
+        for device in all { await device.giveUp(within: limit) }
     }
 
     /// A line per device: what it is and what it has done.
@@ -83,6 +90,17 @@ actor DeviceTable {
             lines.append(await device.statusLine())
         }
         return lines
+    }
+
+    /// Logs a line per device, each as soon as its loop answers: one that does not is told by its missing line.
+    func reportStatus() {
+        logger.notice("status: \(devices.count) devices")
+        for device in devices.values.sorted(by: { $0.node.minor < $1.node.minor }) {
+            Task {
+                let line = await device.statusLine()
+                device.logger.notice("status: \(line)")
+            }
+        }
     }
 
     // MARK: - Events
@@ -155,7 +173,7 @@ actor DeviceTable {
             let name = try DeviceOpening.backstoreName(node.name)
             let device = Device(
                 node: node, backstore: name, origin: origin, request: request,
-                after: leaving.last { $0.node.name.configuration == node.name.configuration },
+                after: (leaving + devices.values).last { $0.node.name.configuration == node.name.configuration },
                 environment: environment)
             devices[node.minor] = device
             Task {
@@ -191,5 +209,16 @@ actor DeviceTable {
     private static func metadata(_ request: NetlinkRequest?) -> Logger.Metadata {
         guard let request else { return [:] }
         return ["request": "\(request.kind)", "device.id": "\(request.deviceID)"]
+    }
+}
+
+/// How many devices have stopped.
+private final class StopCount: Sendable {
+    private let stopped = Atomic<Int>(0)
+
+    var count: Int { stopped.load(ordering: .acquiring) }
+
+    func add() {
+        stopped.add(1, ordering: .releasing)
     }
 }

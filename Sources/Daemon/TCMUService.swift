@@ -55,22 +55,22 @@ struct TCMUService: Service {
         await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
-        let wasAsked = await withTaskGroup(of: Void.self) { group in
-            group.addTask { await reportStatus(of: table) }
-            let wasAsked = await withGracefulShutdownHandler {
-                for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
-                return Task.isShuttingDownGracefully
-            } onGracefulShutdown: {
-                // Order: no new events, then what has come is heard, then the devices are closed.
-                blockNetlink(true)
-                listener.stop()
-            }
-            group.cancelAll()
-            return wasAsked
+        // Nobody waits for this one: a status may hang with the loop it asks.
+        let reporting = Task { await reportStatus(of: table) }
+        defer { reporting.cancel() }
+        let wasAsked = await withGracefulShutdownHandler {
+            for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
+            return Task.isShuttingDownGracefully
+        } onGracefulShutdown: {
+            // Order: no new events, then what has come is heard, then the devices are closed.
+            blockNetlink(true)
+            listener.stop()
         }
         logger.info("stopping: closing devices")
         blockNetlink(true)
         await table.stopAll(within: Self.stopLimit)
+        // Whatever was sent between the last event heard and the block: nobody will answer it.
+        releaseWaiters()
         blockNetlink(false)
         logger.info("stopped; devices stay configured")
         guard wasAsked else { throw ServiceFailure.netlinkLost }
@@ -122,9 +122,7 @@ struct TCMUService: Service {
     /// SIGUSR1: a line per device into the log.
     private func reportStatus(of table: DeviceTable) async {
         for await _ in await UnixSignalsSequence(trapping: .sigusr1) {
-            let lines = await table.status()
-            logger.notice("status: \(lines.count) devices")
-            for line in lines { logger.notice("status: \(line)") }
+            await table.reportStatus()
         }
     }
 }

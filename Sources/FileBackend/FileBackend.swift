@@ -40,8 +40,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     ///   - direct: bypass the page cache (O_DIRECT). Every buffer must then be aligned to the device's sectors,
     ///     as the ring's are.
     ///   - readOnly: open without write permission and share the claim with other readers.
-    ///   - expectedSize: in bytes; a multiple of `blockSize`. A regular file has exactly this size, a block device
-    ///     at least.
+    ///   - expectedSize: in bytes; a multiple of `blockSize`, and exactly the size of the file or block device.
     ///   - blockSize: bytes per LBA.
     /// - Throws: ENOENT, EACCES, EROFS, EISDIR, ENOTBLK (neither file nor block device), EBUSY (claimed by
     ///   somebody else), EINVAL (size or alignment), ENOSYS and EPERM (no io_uring), and what open(2) has.

@@ -130,7 +130,9 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     public var commandsInFlight: Int { unit?.pointee.slots.inUse ?? 0 }
 
     /// As ``ControlledUnit`` says.
-    public var isQuiet: Bool { commandsInFlight == 0 && (unit?.pointee.ring?.isEmpty ?? true) }
+    public var isQuiet: Bool {
+        commandsInFlight == 0 && (unit?.pointee.mode == .ringless || unit?.pointee.ring?.isEmpty ?? true)
+    }
 
     /// As ``ControlledUnit`` says.
     public func dropRing() {

@@ -98,8 +98,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         while gateMoved { admitWaiting() }
         var mustSubmitAgain = false
         if slots.inUse > 0 {
-            mustSubmitAgain = !backend.submitBatch()
+            backend.submitBatch()
             backend.reap()
+            // Unfinished operations may have queued their next step.
+            mustSubmitAgain = !backend.submitBatch()
         }
         guard publish() else {
             loseRing(.ringGone)
@@ -185,7 +187,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         return ring?.ringDoorbell() ?? true
     }
 
-    /// Gives up a ring that is impossible or gone: nothing is read from it or written to it again.
+    /// Gives up a ring that is impossible or gone: nothing is read from it again, and after this turn nothing written.
     private mutating func loseRing(_ event: UnitEvent) {
         guard mode != .ringless else { return }
         mode = .ringless

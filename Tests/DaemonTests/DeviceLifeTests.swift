@@ -49,11 +49,11 @@ struct DeviceLifeTests {
             [(.openFailed, .retry), (.removed, .answer), (.retryDue, .none)], end: .gone),
         Path(
             "a hung open: the kernel is told in time, a late success is undone",
-            [(.deadlinePassed, .timeOut), (.opened, .discard)], end: .gone),
+            [(.deadlinePassed, .timeOut), (.opened, .discard)], end: .closing),
         Path("a hung open that fails late", [(.deadlinePassed, .timeOut), (.openFailed, .none)], end: .gone),
         Path(
             "removed while opening: answered at once, closed when the open ends",
-            [(.removed, .answer), (.opened, .discard)], end: .gone),
+            [(.removed, .answer), (.opened, .discard)], end: .closing),
         Path("removed while opening, and the open fails", [(.removed, .answer), (.openFailed, .none)], end: .gone),
         Path(
             "a time limit that passes after the open", [(.opened, .serve), (.deadlinePassed, .none)], end: .serving),

@@ -176,7 +176,8 @@ struct BackendAnswerTests {
         for _ in 0..<100 { #expect(rig.kernel.post(cdb: InitiatorCDB.read10(0, 1), dataInLength: 512) != nil) }
         rig.kernel.notify()
         #expect(script.waitForHeld(100))
-        #expect(script.batches <= 4)
+        // Twice a turn at most, and few turns.
+        #expect(script.batches <= 8)
         let before = rig.kernel.doorbells
         script.release()
         #expect(rig.kernel.reapCompletions(count: 100).count == 100)

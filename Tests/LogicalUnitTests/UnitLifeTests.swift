@@ -171,14 +171,25 @@ struct UnitLifeTests {
         let done = try #require(rig.perform(cdb: InitiatorCDB.inquiry(), dataInLength: 255))
         #expect(done.status == 0x08, "nothing was read yet: come again")
         #expect(rig.events.count { if case .factsNeeded = $0 { true } else { false } } >= 1)
+        await rig.stop()
+    }
+
+    @Test("An INQUIRY is refused when configfs cannot be read")
+    func unreadableFacts() async throws {
+        let rig = try await UnitRig.start(MemoryBackend.open(size: Self.size), facts: nil)
         let unit: any ControlledUnit = rig.unit
-        let id = try #require(rig.kernel.post(cdb: InitiatorCDB.inquiry(), dataInLength: 255))
-        rig.kernel.notify()
-        while await rig.loop.run(unit, { unit.commandsInFlight }) == 0 {}
-        await rig.loop.run(unit) { unit.deliver(nil) }
-        let refused = try #require(rig.kernel.reapCompletions(count: 1).first)
-        #expect(refused.id == id)
-        #expect(refused.senseTriple.map { [$0.key, $0.asc, $0.ascq] } == [4, 0x44, 0], "configfs cannot be read")
+        // On a machine so busy that the command's patience ends before the word that nothing can be read, it is sent
+        // again.
+        var answer: RingCompletion?
+        for _ in 0..<10 where answer == nil || answer?.status == 0x08 {
+            try #require(rig.kernel.post(cdb: InitiatorCDB.inquiry(), dataInLength: 255) != nil)
+            rig.kernel.notify()
+            repeat {
+                await rig.loop.run(unit) { unit.deliver(nil) }
+                answer = rig.kernel.reapCompletions().first
+            } while answer == nil
+        }
+        #expect(answer?.senseTriple.map { [$0.key, $0.asc, $0.ascq] } == [4, 0x44, 0])
         await rig.stop()
     }
 }
