@@ -6,7 +6,6 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -24,14 +23,6 @@ void clinux_set_thread_name(const char *name) {
     char cut[16] = {0};
     strncpy(cut, name, sizeof cut - 1);
     (void)pthread_setname_np(pthread_self(), cut);
-}
-
-int clinux_set_thread_cpu(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
-    CPU_SET(cpu, &set);
-    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
 int clinux_memfd_create(const char *name) {
@@ -84,14 +75,11 @@ void clinux_unlock_image(int fd) {
 unsigned clinux_major(uint64_t device) { return major(device); }
 unsigned clinux_minor(uint64_t device) { return minor(device); }
 
-static int64_t read_clock(clockid_t clock, int64_t per_second, int64_t nanoseconds_per_unit) {
+int64_t clinux_coarse_milliseconds(void) {
     struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * per_second + now.tv_nsec / nanoseconds_per_unit;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
-
-int64_t clinux_coarse_milliseconds(void) { return read_clock(CLOCK_MONOTONIC_COARSE, 1000, 1000000); }
-int64_t clinux_monotonic_nanoseconds(void) { return read_clock(CLOCK_MONOTONIC, 1000000000, 1); }
 
 int clinux_set_io_flusher(void) { return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 ? -errno : 0; }
 

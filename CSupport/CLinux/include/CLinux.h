@@ -16,8 +16,6 @@
 
 /// Names the calling thread; cut to 15 bytes, failure ignored: a name is only for people.
 void clinux_set_thread_name(const char *name);
-/// Pins the calling thread to one CPU; returns 0 or an errno.
-int clinux_set_thread_cpu(int cpu);
 
 // --- files ---
 
@@ -46,8 +44,6 @@ unsigned clinux_minor(uint64_t device);
 
 /// CLOCK_MONOTONIC_COARSE in milliseconds: one vDSO read, no system call, 1 to 4 ms steps.
 int64_t clinux_coarse_milliseconds(void);
-/// CLOCK_MONOTONIC in nanoseconds.
-int64_t clinux_monotonic_nanoseconds(void);
 
 // --- process ---
 
