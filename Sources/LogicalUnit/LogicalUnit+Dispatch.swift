@@ -28,6 +28,10 @@ extension LogicalUnit where Backend: ~Copyable {
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)
         case .inquiry, .reportTargetPortGroups: answerFromFacts(command, decoded)
+        case .verify, .writeAndVerify, .orWrite, .writeAtomic, .prefetch, .readDefectData, .getLBAStatus, .sanitize,
+            .formatUnit, .logSense, .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults,
+            .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
+            finish(command, .check(.invalidCommandOperationCode))
         }
     }
 

@@ -33,12 +33,45 @@ public enum Command: Sendable, Equatable, BitwiseCopyable {
     case startStopUnit(StartStopUnit)
     /// REPORT TARGET PORT GROUPS.
     case reportTargetPortGroups(ReportTargetPortGroups)
+    /// VERIFY, 10 to 16.
+    case verify(Verify)
+    /// WRITE AND VERIFY, 10 to 16.
+    case writeAndVerify(Verify)
+    /// ORWRITE(16).
+    case orWrite(MediumAccess)
+    /// WRITE ATOMIC(16).
+    case writeAtomic(MediumAccess)
+    /// PRE-FETCH, 10 and 16.
+    case prefetch(Prefetch)
+    /// READ DEFECT DATA, 10 and 12.
+    case readDefectData(ReadDefectData)
+    /// GET LBA STATUS.
+    case getLBAStatus(GetLBAStatus)
+    /// SANITIZE.
+    case sanitize(Sanitize)
+    /// FORMAT UNIT.
+    case formatUnit(FormatUnit)
+    /// LOG SENSE.
+    case logSense(LogSense)
+    /// PREVENT ALLOW MEDIUM REMOVAL.
+    case preventAllowMediumRemoval(PreventAllowMediumRemoval)
+    /// EXTENDED COPY, LID1 and LID4.
+    case extendedCopy(ExtendedCopy)
+    /// RECEIVE COPY RESULTS.
+    case receiveCopyResults(ReceiveCopyResults)
+    /// REPORT SUPPORTED OPERATION CODES.
+    case reportSupportedOperationCodes(ReportSupportedOperationCodes)
+    /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
+    case reportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions)
 
     /// Whether the command alters the data on the medium: what a write-protected unit answers with
     /// ``Sense/writeProtected``.
     public var modifiesMedium: Bool {
         switch self {
-        case .write, .unmap, .writeSame, .compareAndWrite: true
+        case .write, .unmap, .writeSame, .compareAndWrite, .writeAndVerify, .orWrite, .writeAtomic, .formatUnit,
+            .extendedCopy:
+            true
+        case .sanitize(let sanitize): sanitize.action != .exitFailureMode
         default: false
         }
     }

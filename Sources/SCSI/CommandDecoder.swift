@@ -2,11 +2,13 @@
 public enum CommandDecoder {
     /// Decodes any CDB; never traps and never allocates.
     ///
+    /// - Parameter commands: what the unit serves.
+    ///
     /// An operation code or service action that has no row is refused with INVALID COMMAND OPERATION CODE, a
     /// wrong field with INVALID FIELD IN CDB and a pointer to it. Reserved fields are not looked at (SPC-4
     /// 3.5.12 leaves that to the recipient).
-    public static func decode(_ cdb: CDB) -> Decoded {
-        guard let code = OperationCode(rawValue: cdb.operationCode) else {
+    public static func decode(_ cdb: CDB, serving commands: CommandSet = .all) -> Decoded {
+        guard let code = OperationCode(rawValue: cdb.operationCode), commands.serves(code) else {
             return .refused(.invalidCommandOperationCode)
         }
         // Bound: a block shorter than its group asks for would otherwise read as LBA 0 or count 0.
@@ -14,7 +16,7 @@ public enum CommandDecoder {
             return .refused(.invalidFieldInCDB(byte: UInt16(cdb.count)))
         }
         do throws(Sense) {
-            let command = try command(code, cdb)
+            let command = try command(code, cdb, commands)
             // INQUIRY says NORMACA = 0, so NACA must be zero (SAM-5 5.2).
             guard cdb.control & 0x04 == 0 else {
                 throw .invalidFieldInCDB(byte: UInt16(cdb.controlOffset), bit: 2)
@@ -25,7 +27,9 @@ public enum CommandDecoder {
         }
     }
 
-    private static func command(_ code: OperationCode, _ cdb: CDB) throws(Sense) -> Command {
+    private static func command(
+        _ code: OperationCode, _ cdb: CDB, _ commands: CommandSet
+    ) throws(Sense) -> Command {
         switch code {
         case .testUnitReady: .testUnitReady
         case .requestSense: .requestSense(RequestSense(cdb))
@@ -52,19 +56,57 @@ public enum CommandDecoder {
         case .maintenanceIn: try maintenanceIn(cdb)
         case .read12: .read(try MediumAccess(twelve: cdb))
         case .write12: .write(try MediumAccess(twelve: cdb))
+        case .verify10: .verify(try Verify(ten: cdb))
+        case .verify12: .verify(try Verify(twelve: cdb))
+        case .verify16: .verify(try Verify(sixteen: cdb))
+        case .writeAndVerify10: .writeAndVerify(try Verify(ten: cdb).asWritten())
+        case .writeAndVerify12: .writeAndVerify(try Verify(twelve: cdb).asWritten())
+        case .writeAndVerify16: .writeAndVerify(try Verify(sixteen: cdb).asWritten())
+        case .orWrite16: .orWrite(try MediumAccess(sixteen: cdb))
+        case .writeAtomic16: .writeAtomic(try MediumAccess(atomic: cdb))
+        case .prefetch10: .prefetch(Prefetch(ten: cdb))
+        case .prefetch16: .prefetch(Prefetch(sixteen: cdb))
+        case .readDefectData10: .readDefectData(ReadDefectData(ten: cdb))
+        case .readDefectData12: .readDefectData(ReadDefectData(twelve: cdb))
+        case .sanitize: .sanitize(try Sanitize(cdb, serving: commands))
+        case .formatUnit: .formatUnit(try FormatUnit(cdb))
+        case .logSense: .logSense(try LogSense(cdb))
+        case .preventAllowMediumRemoval: .preventAllowMediumRemoval(try PreventAllowMediumRemoval(cdb))
+        case .thirdPartyCopyOut: try thirdPartyCopyOut(cdb)
+        case .thirdPartyCopyIn: try thirdPartyCopyIn(cdb)
         }
     }
 
     private static func serviceActionIn16(_ cdb: CDB) throws(Sense) -> Command {
         switch ServiceActionIn16(rawValue: cdb.serviceAction) {
         case .readCapacity16: .readCapacity16(allocationLength: cdb.u32(at: 10))
+        case .getLBAStatus: .getLBAStatus(try GetLBAStatus(cdb))
         case nil: throw .invalidCommandOperationCode
         }
+    }
+
+    private static func thirdPartyCopyOut(_ cdb: CDB) throws(Sense) -> Command {
+        switch ThirdPartyCopyOut(rawValue: cdb.serviceAction) {
+        case .extendedCopyLID1: .extendedCopy(ExtendedCopy(cdb, .one))
+        case .extendedCopyLID4: .extendedCopy(ExtendedCopy(cdb, .four))
+        case nil: throw .invalidCommandOperationCode
+        }
+    }
+
+    private static func thirdPartyCopyIn(_ cdb: CDB) throws(Sense) -> Command {
+        guard let action = ThirdPartyCopyIn(rawValue: cdb.serviceAction) else {
+            throw .invalidCommandOperationCode
+        }
+        return .receiveCopyResults(ReceiveCopyResults(cdb, action))
     }
 
     private static func maintenanceIn(_ cdb: CDB) throws(Sense) -> Command {
         switch MaintenanceIn(rawValue: cdb.serviceAction) {
         case .reportTargetPortGroups: .reportTargetPortGroups(try ReportTargetPortGroups(cdb))
+        case .reportSupportedOperationCodes:
+            .reportSupportedOperationCodes(try ReportSupportedOperationCodes(cdb))
+        case .reportSupportedTaskManagementFunctions:
+            .reportSupportedTaskManagementFunctions(try ReportSupportedTaskManagementFunctions(cdb))
         case nil: throw .invalidCommandOperationCode
         }
     }

@@ -44,6 +44,13 @@ extension MediumAccess {
         try self.init(lba: cdb.u64(at: 2), blocks: cdb.u32(at: 10), flags: cdb[1])
     }
 
+    /// WRITE ATOMIC(16): a transfer length of 16 bits behind ATOMIC BOUNDARY, which must be zero since page B0h gives
+    /// none.
+    init(atomic cdb: CDB) throws(Sense) {
+        try self.init(lba: cdb.u64(at: 2), blocks: UInt32(cdb.u16(at: 12)), flags: cdb[1])
+        guard cdb.u16(at: 10) == 0 else { throw .invalidFieldInCDB(byte: 10) }
+    }
+
     /// Byte 1 of the longer forms: PROTECT in bits 7...5, DPO in bit 4, FUA in bit 3.
     private init(lba: UInt64, blocks: UInt32, flags: UInt8) throws(Sense) {
         try refuseProtection(flags)

@@ -69,7 +69,24 @@ private func exercise(_ command: Command) {
         precondition(command.response([]).count == (command.extendedHeader ? 8 : 4))
     case .modeSelect(let command):
         precondition(command.parameterListLength < 512)
-    case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit:
+    case .verify(let command), .writeAndVerify(let command):
+        check(command.range)
+        precondition(command.dataBlocks <= UInt64(command.blocks))
+    case .orWrite(let access), .writeAtomic(let access):
+        check(access.range)
+    case .prefetch(let command):
+        check(command.range(in: .fuzzed))
+    case .readDefectData(let command):
+        precondition(command.response.count <= 8)
+    case .getLBAStatus(let command):
+        precondition(1...GetLBAStatus.maximumDescriptors ~= command.wantedDescriptors)
+        let whole = BlockRange(lba: command.lba, blocks: .max)
+        let runs = [GetLBAStatus.Descriptor(range: whole, isMapped: true)]
+        precondition(command.response(runs).count <= 8 + 16 * GetLBAStatus.maximumDescriptors)
+    case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit, .sanitize, .formatUnit,
+        .logSense,
+        .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults, .reportSupportedOperationCodes,
+        .reportSupportedTaskManagementFunctions:
         break
     }
 }

@@ -1,0 +1,45 @@
+/// Which commands a unit serves: what its backend can do decides.
+///
+/// The decoder refuses what is not in here, and REPORT SUPPORTED OPERATION CODES lists what is, so that the two
+/// cannot disagree.
+public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
+    /// UNMAP: the backend deallocates and may be written.
+    public var unmap: Bool
+    /// WRITE ATOMIC(16): the backend writes all or nothing.
+    public var writeAtomic: Bool
+    /// SANITIZE with BLOCK ERASE: the backend deallocates, and what it deallocated reads as zeros.
+    public var blockErase: Bool
+    /// SANITIZE with CRYPTOGRAPHIC ERASE: the medium is encrypted with a key that can be changed.
+    public var cryptographicErase: Bool
+
+    /// A set from its parts.
+    public init(
+        unmap: Bool = true, writeAtomic: Bool = true, blockErase: Bool = true, cryptographicErase: Bool = true
+    ) {
+        self.unmap = unmap
+        self.writeAtomic = writeAtomic
+        self.blockErase = blockErase
+        self.cryptographicErase = cryptographicErase
+    }
+
+    /// Every command that the decoder knows.
+    public static let all = CommandSet()
+
+    /// Whether the operation code is served, with one of its service actions at least.
+    public func serves(_ code: OperationCode) -> Bool {
+        switch code {
+        case .unmap: unmap
+        case .writeAtomic16: writeAtomic
+        default: true
+        }
+    }
+
+    /// Whether this kind of SANITIZE is served.
+    public func serves(_ action: SanitizeAction) -> Bool {
+        switch action {
+        case .overwrite, .exitFailureMode: true
+        case .blockErase: blockErase
+        case .cryptographicErase: cryptographicErase
+        }
+    }
+}
