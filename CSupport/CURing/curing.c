@@ -3,6 +3,7 @@
 #include "CURing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -74,6 +75,14 @@ bool curing_fallocate(struct curing *ring, int fd, int mode, uint64_t offset, ui
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
     if (!sqe) return false;
     io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)length);
+    io_uring_sqe_set_data(sqe, data);
+    return true;
+}
+
+bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+    if (!sqe) return false;
+    io_uring_prep_fadvise(sqe, fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
     io_uring_sqe_set_data(sqe, data);
     return true;
 }

@@ -56,6 +56,16 @@ public protocol BlockBackend: ~Copyable {
         _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
     ) -> Submission
 
+    /// Suggests that `extent` will be read soon (PRE-FETCH). A hint: that nothing came of it is no error.
+    mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission
+
+    /// Fills in the answer to `survey`; whatever blocks is done on another thread. Where
+    /// `capabilities.reportsAllocation` is false everything counts as mapped, and where
+    /// `capabilities.reportsSpace` is false no number is known.
+    ///
+    /// The answer is a snapshot: operations under way may or may not show in it.
+    mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission
+
     /// Hands everything submitted since the last call to whoever does it, in one go.
     ///
     /// - Returns: false if some could not be handed over and nothing is under way that would bring the next call.

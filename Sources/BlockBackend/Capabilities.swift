@@ -26,6 +26,16 @@ public struct BackendCapabilities: Sendable, Equatable {
     /// unit emulates it.
     public var nativeCompareAndWriteBytes: UInt64 = 0
 
+    /// An extent of at most this many bytes that lies within one naturally aligned window of this size is written
+    /// all or nothing, also when power or the daemon fails; a power of two, or 0 where that is not promised.
+    public var atomicWriteBytes: UInt64 = 0
+
+    /// `survey` of `.allocation` tells holes from data; otherwise everything counts as mapped.
+    public var reportsAllocation = false
+
+    /// `survey` of `.space` knows how many bytes can still be allocated.
+    public var reportsSpace = false
+
     /// Size in bytes that transfers should be multiples of for best speed, such as an object's or a stripe's;
     /// 0 where nothing is known.
     public var optimalTransferBytes: UInt64 = 0

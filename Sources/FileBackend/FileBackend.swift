@@ -29,6 +29,8 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private let zeroes: ZeroPages
     /// False once the file system has refused to zero a range.
     private var zeroesRanges = true
+    /// Where surveys are answered; uses the image's descriptor, and so ends before it is closed.
+    private let surveys: SurveyThread
 
     /// Opens the image at `path`, which must exist: unlike the original's file handler this one creates nothing.
     ///
@@ -56,6 +58,8 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private init(image: consuming ImageFile, ring: consuming SubmissionRing, zeroes: consuming ZeroPages) {
         capabilities = image.capabilities
         size = image.size
+        let facts = FileSurvey(image)
+        surveys = SurveyThread { facts.answer($0) }
         self.image = image
         self.ring = ring
         self.zeroes = zeroes
@@ -108,6 +112,18 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         .done(IOResult(code: -EOPNOTSUPP))
     }
 
+    /// POSIX_FADV_WILLNEED: the page cache reads ahead. With O_DIRECT there is no cache to fill.
+    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        if image.isDirect { return .done(.success) }
+        return start(FileOperation(.prefetch, extent, ticket: ticket))
+    }
+
+    /// Holes by SEEK_HOLE and SEEK_DATA, space by fstatvfs(3), both on a thread of their own; of a block device
+    /// nothing is known.
+    public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
+        surveys.submit(survey, ticket: ticket)
+    }
+
     /// Hands the waiting operations to the kernel, as many as its completion ring has room for; the rest follow
     /// from `reap()`.
     @discardableResult
@@ -140,6 +156,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Closes ring and image and gives up the claim on the image.
     public mutating func close() {
         precondition(operations.count == 0, "close with \(operations.count) operations in flight")
+        surveys.finish()
         ring.close()
         image.close()
     }
@@ -153,7 +170,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     private mutating func start(_ operation: FileOperation) -> Submission {
         if operation.remaining == 0 { return .done(.success) }
-        if capabilities.readOnly && operation.kind != .read { return .done(IOResult(code: -EROFS)) }
+        if capabilities.readOnly && operation.kind.changes { return .done(IOResult(code: -EROFS)) }
         return enqueue(operation)
     }
 

@@ -17,6 +17,16 @@ struct FileOperation {
         case zeroRange
         /// Zeroes a range by writing a buffer of zeros, where the file system lacks the above.
         case zeroWrite
+        /// A hint that the page cache should hold the range soon.
+        case prefetch
+
+        /// True for what changes the image.
+        var changes: Bool {
+            switch self {
+            case .write, .durableWrite, .discard, .zeroRange, .zeroWrite: true
+            case .read, .flush, .prefetch: false
+            }
+        }
     }
 
     /// What a read or a write asks the kernel for next.
@@ -42,6 +52,9 @@ struct FileOperation {
     static let transferLimit = 1 << 30
     /// Bytes zeroed in one step. Bound: it may keep a kernel thread busy that other units wait for.
     static let zeroRangeLimit: UInt64 = 1 << 30
+    /// Bytes that one hint covers; the kernel reads a few megabytes at most, wherever it ends. Bound: the ring entry's
+    /// length has 32 bits.
+    static let prefetchLimit: UInt64 = 1 << 30
     /// Bound: a device that answers EAGAIN this often in a row is broken, and the operation fails with it.
     static let maximumRetries: UInt8 = 100
 
@@ -99,6 +112,8 @@ struct FileOperation {
 
     /// Takes in what the kernel answered to a step: a byte count, 0, or a negative errno.
     mutating func outcome(of result: Int32) -> Outcome {
+        // A hint that came to nothing is no error, and not worth another try.
+        if kind == .prefetch { return .over(.success) }
         if (result == -EINTR || result == -EAGAIN) && retries < FileOperation.maximumRetries {
             retries += 1
             return .again
@@ -109,7 +124,7 @@ struct FileOperation {
         }
         if result < 0 { return .over(IOResult(code: result)) }
         switch kind {
-        case .flush, .discard: return .over(.success)
+        case .flush, .discard, .prefetch: return .over(.success)
         case .zeroRange:
             advance(by: Int(min(remaining, FileOperation.zeroRangeLimit)))
             return remaining == 0 ? .over(.success) : .again

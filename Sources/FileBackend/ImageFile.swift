@@ -11,7 +11,9 @@ struct ImageFile: ~Copyable {
     /// Size of the unit in bytes.
     let size: UInt64
     private(set) var capabilities = BackendCapabilities()
-    private let isBlockDevice: Bool
+    let isBlockDevice: Bool
+    /// Without the page cache.
+    let isDirect: Bool
     private var isOpen = true
 
     /// Opens and claims the image. Parameters and errors as ``FileBackend`` says at `open`.
@@ -38,7 +40,7 @@ struct ImageFile: ~Copyable {
         let descriptor = Glibc.open(path, flags)
         guard descriptor >= 0 else { throw failure(errno, path, expectedSize, direct: direct) }
         var image = ImageFile(
-            path: path, descriptor: descriptor, size: expectedSize, isBlockDevice: isBlockDevice)
+            path: path, descriptor: descriptor, size: expectedSize, isBlockDevice: isBlockDevice, isDirect: direct)
         try image.claim(exclusively: !readOnly)
         try image.checkSize()
         if direct { try image.checkAlignment(blockSize: blockSize) }
@@ -46,11 +48,12 @@ struct ImageFile: ~Copyable {
         return image
     }
 
-    private init(path: String, descriptor: CInt, size: UInt64, isBlockDevice: Bool) {
+    private init(path: String, descriptor: CInt, size: UInt64, isBlockDevice: Bool, isDirect: Bool) {
         self.path = path
         self.descriptor = descriptor
         self.size = size
         self.isBlockDevice = isBlockDevice
+        self.isDirect = isDirect
     }
 
     deinit {
@@ -187,7 +190,12 @@ struct ImageFile: ~Copyable {
             if clinux_block_device_sector(descriptor) > Int32(clamping: blockSize) {
                 capabilities.nativeWriteZeroes = false
             }
-        } else if !capabilities.readOnly, canPunchHoles() {
+            return
+        }
+        capabilities.optimalTransferBytes = UInt64(clamping: facts.st_blksize)
+        capabilities.reportsAllocation = FileSurvey.tellsHoles(descriptor)
+        capabilities.reportsSpace = true
+        if !capabilities.readOnly, canPunchHoles() {
             discardBy(granules: UInt64(clamping: facts.st_blksize))
         }
     }

@@ -92,6 +92,9 @@ struct SubmissionRing: ~Copyable {
         case .zeroWrite:
             let count = UInt32(min(length, UInt64(ZeroPages.count)))
             return curing_transfer(ring, CURING_WRITE, file, zeroes, count, offset, false, operation)
+        case .prefetch:
+            let hinted = UInt32(min(length, FileOperation.prefetchLimit))
+            return curing_willneed(ring, file, offset, hinted, operation)
         }
     }
 

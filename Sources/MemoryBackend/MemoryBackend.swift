@@ -15,6 +15,9 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Bytes per page of the mapping: what a discard really frees.
     private let pageSize: Int
 
+    /// Which pages hold something.
+    private let pages: PageMap
+
     /// Constant: all of it native, nothing cached.
     public let capabilities: BackendCapabilities
 
@@ -36,12 +39,19 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
                 nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
             start != failed
         else { throw BackendError(.noMemory, "no address space for a memory unit of \(size) bytes") }
-        return MemoryBackend(memory: UnsafeMutableRawBufferPointer(start: start, count: length))
+        let pageSize = max(sysconf(CInt(_SC_PAGESIZE)), 4096)
+        guard let pages = PageMap(bytes: length, pageSize: pageSize) else {
+            munmap(start, length)
+            throw BackendError(.noMemory, "no address space for the page map of a memory unit of \(size) bytes")
+        }
+        return MemoryBackend(
+            memory: UnsafeMutableRawBufferPointer(start: start, count: length), pageSize: pageSize, pages: pages)
     }
 
-    private init(memory: UnsafeMutableRawBufferPointer) {
+    private init(memory: UnsafeMutableRawBufferPointer, pageSize: Int, pages: consuming PageMap) {
         self.memory = memory
-        pageSize = max(sysconf(CInt(_SC_PAGESIZE)), 4096)
+        self.pageSize = pageSize
+        self.pages = pages
         var capabilities = BackendCapabilities()
         // FUA and flush promise no more than any write here: there is no stable storage to reach.
         capabilities.forceUnitAccess = true
@@ -52,6 +62,7 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         capabilities.nativeWriteZeroes = true
         // Bound: one command must not hold its loop for long; 1 MiB compares and copies in some 100 us.
         capabilities.nativeCompareAndWriteBytes = 1 << 20
+        capabilities.reportsAllocation = true
         self.capabilities = capabilities
     }
 
@@ -70,7 +81,9 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
-        finish(segments.read(into: window(extent)), of: extent)
+        let target = window(extent)
+        pages.markWritten(from: Int(extent.offset), count: target.count)
+        return finish(segments.read(into: target), of: extent)
     }
 
     /// Nothing to do. Always `.done`.
@@ -78,12 +91,12 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     /// Gives the whole pages of `extent` back and zeroes its edges. Always `.done`.
     public mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        zero(window(extent))
+        zero(window(extent), at: extent)
     }
 
     /// As `discard`: a page given back reads zeros, and memory makes no promise of space. Always `.done`.
     public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        zero(window(extent))
+        zero(window(extent), at: extent)
     }
 
     /// Copies the pattern to the start of `extent` and then what is there behind itself. Always `.done`.
@@ -94,7 +107,8 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         guard patternLength > 0, patternLength <= target.count else {
             return .done(target.isEmpty ? .success : IOResult(code: -EINVAL))
         }
-        if segments.isZero(length: patternLength) { return zero(target) }
+        if segments.isZero(length: patternLength) { return zero(target, at: extent) }
+        pages.markWritten(from: Int(extent.offset), count: target.count)
         let first = UnsafeMutableRawBufferPointer(rebasing: target[..<patternLength])
         guard segments.read(into: first) == patternLength else { return .done(IOResult(code: -EINVAL)) }
         var filled = patternLength
@@ -117,7 +131,20 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
             return .done(.miscompare(at: UInt64(offset)))
         }
         guard segments.byteCount >= 2 * extent.length else { return .done(IOResult(code: -EINVAL)) }
+        pages.markWritten(from: Int(extent.offset), count: target.count)
         return finish(segments.read(into: target, from: target.count), of: extent)
+    }
+
+    /// Memory needs no prefetching. Always `.done`.
+    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
+
+    /// Tells the pages that were written from those that were not, or were given back. Always `.done`.
+    public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
+        if case .allocation(let extent, let limit) = survey.question {
+            let bytes = window(extent).count
+            pages.report(from: Int(extent.offset), count: bytes, limit: limit, to: survey)
+        }
+        return .done(.success)
     }
 
     /// Nothing is ever held back.
@@ -148,14 +175,20 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         .done(copied == Int(extent.length) ? .success : IOResult(code: -EINVAL))
     }
 
-    private func zero(_ target: UnsafeMutableRawBufferPointer) -> Submission {
+    private mutating func zero(_ target: UnsafeMutableRawBufferPointer, at extent: ByteExtent) -> Submission {
         guard let start = target.baseAddress, target.count > 0 else { return .done(.success) }
         let head = min((pageSize - Int(bitPattern: start) % pageSize) % pageSize, target.count)
-        let pages = (target.count - head) / pageSize * pageSize
-        let tail = target.count - head - pages
+        let whole = (target.count - head) / pageSize * pageSize
+        let tail = target.count - head - whole
         memset(start, 0, head)
-        if pages > 0 && madvise(start + head, pages, MADV_DONTNEED) != 0 { memset(start + head, 0, pages) }
-        memset(start + head + pages, 0, tail)
+        if whole > 0 {
+            if madvise(start + head, whole, MADV_DONTNEED) == 0 {
+                pages.markGivenBack(from: Int(extent.offset) + head, count: whole)
+            } else {
+                memset(start + head, 0, whole)
+            }
+        }
+        memset(start + head + whole, 0, tail)
         return .done(.success)
     }
 }

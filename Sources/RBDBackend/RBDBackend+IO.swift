@@ -122,6 +122,18 @@ extension RBDBackend {
     /// (`Completions.swift`).
     private var writeProtected: Submission { .done(IOResult(code: -30)) }
 
+    /// Nothing: without a cache there is nowhere to prefetch to.
+    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
+
+    /// Not there yet.
+    public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
+        if case .allocation(let extent, let limit) = survey.question {
+            _ = survey.append(
+                from: extent.offset, to: extent.offset + extent.length, isMapped: true, limit: limit)
+        }
+        return .done(.success)
+    }
+
     /// Nothing: librbd starts each operation as it comes.
     @discardableResult
     public mutating func submitBatch() -> Bool { true }

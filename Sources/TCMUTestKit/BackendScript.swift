@@ -26,23 +26,41 @@ public final class BackendScript: Sendable {
 
     /// The kinds of operations.
     public enum Kind: Sendable, Hashable, CaseIterable {
-        case read, write, flush, discard, writeZeroes, writeSame, compareAndWrite
+        case read, write, flush, discard, writeZeroes, writeSame, compareAndWrite, prefetch, survey
     }
 
     /// An operation as the unit asked for it.
     public struct Operation: Sendable, Equatable {
         /// What.
         public let kind: Kind
-        /// Where; offset and length 0 for a flush.
+        /// Where; offset and length 0 for a flush and for a survey of space.
         public let extent: ByteExtent
         /// FUA on a write.
         public let isDurable: Bool
+    }
+
+    /// What surveys are told.
+    public struct SurveyAnswer: Sendable {
+        /// Given as they are, whatever was asked; nil says that all of the extent is mapped.
+        public var runs: [AllocationRun]?
+        /// Bytes that can still be allocated.
+        public var availableBytes: UInt64?
+        /// Bytes that are allocated.
+        public var usedBytes: UInt64?
+
+        /// All mapped, nothing known of space, but for what is given.
+        public init(runs: [AllocationRun]? = nil, availableBytes: UInt64? = nil, usedBytes: UInt64? = nil) {
+            self.runs = runs
+            self.availableBytes = availableBytes
+            self.usedBytes = usedBytes
+        }
     }
 
     struct Held: Sendable {
         let operation: Operation
         let segments: SegmentList?
         let patternLength: Int
+        let survey: Survey?
         let ticket: IOTicket
     }
 
@@ -52,6 +70,7 @@ public final class BackendScript: Sendable {
         var operations: [Operation] = []
         var held: [Held] = []
         var failures: [Kind: Int32] = [:]
+        var surveyAnswer = SurveyAnswer()
         var batches = 0
         var isClosed = false
     }
@@ -79,6 +98,11 @@ public final class BackendScript: Sendable {
     /// From now on, operations of `kind` fail with `errno` (positive) and change nothing; nil ends that.
     public func fail(_ kind: Kind, with errno: Int32?) {
         state.withLock { $0.failures[kind] = errno }
+    }
+
+    /// From now on, surveys are answered so.
+    public func answerSurveys(_ answer: SurveyAnswer) {
+        state.withLock { $0.surveyAnswer = answer }
     }
 
     /// Everything asked so far, in order.
@@ -184,6 +208,7 @@ public final class BackendScript: Sendable {
                 preconditionFailure("the unit sent \(held.operation) beyond \(size) bytes")
             }
             if let errno = state.failures[held.operation.kind] { return IOResult(code: -errno) }
+            if let survey = held.survey { return Self.fill(survey, with: state.surveyAnswer) }
             return state.content.withUnsafeMutableBytes { content in
                 let range = UnsafeMutableRawBufferPointer(
                     rebasing: content[Int(extent.offset)..<Int(extent.offset + extent.length)])
@@ -192,10 +217,28 @@ public final class BackendScript: Sendable {
         }
     }
 
+    private static func fill(_ survey: Survey, with answer: SurveyAnswer) -> IOResult {
+        switch survey.question {
+        case .allocation(let extent, let limit):
+            if let runs = answer.runs {
+                survey.runs = runs
+            } else {
+                _ = survey.append(
+                    from: extent.offset, to: extent.offset + extent.length, isMapped: true, limit: limit)
+            }
+        case .space:
+            survey.availableBytes = answer.availableBytes
+            survey.usedBytes = answer.usedBytes
+        }
+        return .success
+    }
+
     private static func apply(_ held: Held, to range: UnsafeMutableRawBufferPointer) -> IOResult {
         guard let segments = held.segments else {
-            // Only flush, discard and writeZeroes come without a buffer.
-            range.initializeMemory(as: UInt8.self, repeating: 0)
+            switch held.operation.kind {
+            case .discard, .writeZeroes: range.initializeMemory(as: UInt8.self, repeating: 0)
+            default: break
+            }
             return .success
         }
         switch held.operation.kind {
@@ -213,7 +256,7 @@ public final class BackendScript: Sendable {
                 return .miscompare(at: UInt64(difference))
             }
             precondition(segments.read(into: range, from: range.count) == range.count, "segments too short")
-        case .flush, .discard, .writeZeroes: break
+        case .flush, .discard, .writeZeroes, .prefetch, .survey: break
         }
         return .success
     }

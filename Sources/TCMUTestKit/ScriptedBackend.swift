@@ -65,6 +65,21 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
         return submit(.compareAndWrite, extent, segments, ticket)
     }
 
+    /// Recorded; answered as scripted.
+    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
+        submit(.prefetch, extent, nil, ticket)
+    }
+
+    /// Recorded; answered as scripted.
+    public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
+        let extent: ByteExtent
+        switch survey.question {
+        case .allocation(let asked, _): extent = asked
+        case .space: extent = ByteExtent(offset: 0, length: 0)
+        }
+        return submit(.survey, extent, nil, ticket, survey: survey)
+    }
+
     /// Counted.
     @discardableResult
     public mutating func submitBatch() -> Bool {
@@ -82,11 +97,12 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
 
     private func submit(
         _ kind: BackendScript.Kind, _ extent: ByteExtent, _ segments: SegmentList?, _ ticket: IOTicket,
-        isDurable: Bool = false, patternLength: Int = 0
+        isDurable: Bool = false, patternLength: Int = 0, survey: Survey? = nil
     ) -> Submission {
         let operation = BackendScript.Operation(kind: kind, extent: extent, isDurable: isDurable)
         return script.submit(
             BackendScript.Held(
-                operation: operation, segments: segments, patternLength: patternLength, ticket: ticket))
+                operation: operation, segments: segments, patternLength: patternLength, survey: survey,
+                ticket: ticket))
     }
 }

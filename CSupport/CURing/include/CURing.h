@@ -37,6 +37,8 @@ bool curing_transfer(
     bool durable, void *data);
 bool curing_datasync(struct curing *ring, int fd, void *data);
 bool curing_fallocate(struct curing *ring, int fd, int mode, uint64_t offset, uint64_t length, void *data);
+/// POSIX_FADV_WILLNEED for `length` bytes; 0 would mean all up to the end.
+bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data);
 
 /// Entries filled and not yet taken by the kernel.
 unsigned curing_unsubmitted(const struct curing *ring);
