@@ -95,7 +95,7 @@ let testing: [Target] = [
     tests("SCSITests", ["SCSI", "TCMUTestKit"]),
     tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU", system]),
     tests("ReactorTests", ["Reactor", "TCMUTestKit", system]),
-    tests("BlockBackendTests", ["BlockBackend", "MemoryBackend", "Reactor", system]),
+    tests("BlockBackendTests", ["BlockBackend", "MemoryBackend", "Reactor", "TCMUTestKit", system]),
     tests(
         "FileBackendTests",
         [

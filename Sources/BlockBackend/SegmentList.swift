@@ -82,12 +82,12 @@ public struct SegmentList: @unchecked Sendable {
         }
     }
 
-    /// Compares with `bytes`. - Returns: the offset of the first difference, or nil if all are equal; bytes that
-    /// the list lacks differ.
-    public func firstDifference(from bytes: UnsafeRawBufferPointer) -> Int? {
+    /// Compares what starts at byte `offset` of the list with `bytes`. - Returns: the offset in `bytes` of the first
+    /// difference, or nil if all are equal; bytes that the list lacks differ.
+    public func firstDifference(from bytes: UnsafeRawBufferPointer, at offset: Int = 0) -> Int? {
         var difference: Int?
         var compared = 0
-        forEachPiece(from: 0, length: bytes.count) { piece, done in
+        forEachPiece(from: offset, length: bytes.count) { piece, done in
             compared = done + piece.count
             let other = UnsafeRawBufferPointer(rebasing: bytes[done..<compared])
             guard let start = piece.baseAddress, let otherStart = other.baseAddress,

@@ -17,7 +17,7 @@ package enum JSONText {
 
     /// The elements of an array of strings; nil for anything else.
     package static func stringArray(_ text: String) -> [String]? {
-        var tokens = Scanner(text)
+        var tokens = JSONScanner(text)
         guard tokens.next() == .mark("[") else { return nil }
         var elements: [String] = []
         var token = tokens.next()
@@ -35,7 +35,7 @@ package enum JSONText {
 
     /// The string under `key` of an object without nested containers; nil if there is none.
     package static func string(forKey key: String, in text: String) -> String? {
-        var tokens = Scanner(text)
+        var tokens = JSONScanner(text)
         guard tokens.next() == .mark("{") else { return nil }
         while true {
             guard case .string(let name) = tokens.next(), tokens.next() == .mark(":") else { return nil }
@@ -46,23 +46,25 @@ package enum JSONText {
     }
 }
 
-private enum Token: Equatable {
+/// A piece of a JSON text.
+enum JSONToken: Equatable {
     case mark(Character)
     case string(String)
-    /// A number, `true`, `false` or `null`; its value is not needed.
-    case word
+    /// A number, `true`, `false` or `null`, as it is written.
+    case word(String)
     case end
     case malformed
 }
 
-private struct Scanner {
+/// Cuts a JSON text into tokens; it is the reader who knows their order.
+struct JSONScanner {
     private var rest: Substring.UnicodeScalarView
 
     init(_ text: String) {
         rest = text[...].unicodeScalars
     }
 
-    mutating func next() -> Token {
+    mutating func next() -> JSONToken {
         while let scalar = rest.first, " \t\r\n".unicodeScalars.contains(scalar) { rest.removeFirst() }
         guard let scalar = rest.popFirst() else { return .end }
         switch scalar {
@@ -70,14 +72,15 @@ private struct Scanner {
         case "\"": return string()
         default:
             let more = "+-.0123456789".unicodeScalars
+            var word = String.UnicodeScalarView([scalar])
             while let scalar = rest.first, scalar.properties.isAlphabetic || more.contains(scalar) {
-                rest.removeFirst()
+                word.append(rest.removeFirst())
             }
-            return .word
+            return .word(String(word))
         }
     }
 
-    private mutating func string() -> Token {
+    private mutating func string() -> JSONToken {
         var text = String.UnicodeScalarView()
         while let scalar = rest.popFirst() {
             if scalar == "\"" { return .string(String(text)) }

@@ -125,13 +125,10 @@ extension RBDBackend {
     /// Nothing: without a cache there is nowhere to prefetch to.
     public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
 
-    /// Not there yet.
+    /// Allocation as librbd's diff has it, space as the monitors have it, both on a thread of their own.
     public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
-        if case .allocation(let extent, let limit) = survey.question {
-            _ = survey.append(
-                from: extent.offset, to: extent.offset + extent.length, isMapped: true, limit: limit)
-        }
-        return .done(.success)
+        precondition(isOpen, "a survey of a closed image")
+        return surveys.submit(survey, ticket: ticket)
     }
 
     /// Nothing: librbd starts each operation as it comes.

@@ -27,6 +27,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private var image: RBDImage?
     /// The open image, for the I/O calls; the owner is `image`.
     let handle: rbd_image_t
+    /// Where surveys are answered; uses image and connection, and so ends before they are closed.
+    let surveys: SurveyThread
 
     /// Connects, opens the image and finds out what it can do. Blocks, bounded by the connect and OSD time-outs;
     /// to be called on a thread of its own, whose signal mask librados' threads inherit.
@@ -55,11 +57,16 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
                 "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
         }
         let capabilities = try settleCapabilities(image, options, blockSize: blockSize, notes: &notes)
-        return RBDBackend(image: image, size: size, capabilities: capabilities, notes: notes)
+        let survey = try ImageSurvey(image)
+        return RBDBackend(image: image, survey: survey, size: size, capabilities: capabilities, notes: notes)
     }
 
-    private init(image: consuming RBDImage, size: UInt64, capabilities: BackendCapabilities, notes: [String]) {
+    private init(
+        image: consuming RBDImage, survey: ImageSurvey, size: UInt64, capabilities: BackendCapabilities,
+        notes: [String]
+    ) {
         handle = image.handle
+        surveys = SurveyThread { survey.answer($0) }
         self.image = consume image
         self.size = size
         self.capabilities = capabilities
@@ -69,6 +76,7 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Closes the image and the connection. Blocks: librbd flushes, gives back the lock, and with the cluster away
     /// waits for the OSD time-out. Every ticket must be back; operations must not follow.
     public mutating func close() {
+        surveys.finish()
         image = nil
     }
 
@@ -85,7 +93,9 @@ private func settleCapabilities(
     _ image: borrowing RBDImage, _ options: RBDOptions, blockSize: UInt32, notes: inout [String]
 ) throws(BackendError) -> BackendCapabilities {
     let layout = try image.layout()
-    let settings = image.effectiveSettings(["rbd_cache", "rbd_discard_granularity_bytes"])
+    let settings = image.effectiveSettings([
+        "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode",
+    ])
     let geometry = ImageGeometry(
         objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
         discardGranularityBytes: settings["rbd_discard_granularity_bytes"].flatMap(leadingNumber) ?? 65536,
@@ -105,6 +115,13 @@ private func settleCapabilities(
     if capabilities.volatileCache {
         notes.append("rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
     }
+    // A cache writes back in pieces of its own, and a journal's replay may end between two of one write.
+    let hasPersistentCache = settings["rbd_persistent_cache_mode"].map { $0 != "disabled" } ?? false
+    if !capabilities.readOnly && !capabilities.volatileCache && !hasPersistentCache && image.hasJournal() == false {
+        capabilities.atomicWriteBytes = geometry.atomicWriteBytes
+    }
+    capabilities.reportsAllocation = true
+    capabilities.reportsSpace = true
     capabilities.optimalTransferBytes = layout.stripeUnitBytes
     // Bound: librbd 16.2 has none (31,000 tried); a ring entry never holds this many.
     capabilities.maximumSegments = 16_384

@@ -64,10 +64,15 @@ struct RBDImage: ~Copyable {
     }
 
     /// True if clients coordinate writing by the image's exclusive lock; nil if that cannot be read.
-    func hasExclusiveLock() -> Bool? {
+    func hasExclusiveLock() -> Bool? { hasFeature(UInt64(RBD_FEATURE_EXCLUSIVE_LOCK)) }
+
+    /// True if writes go through a journal first; nil if that cannot be read.
+    func hasJournal() -> Bool? { hasFeature(UInt64(RBD_FEATURE_JOURNALING)) }
+
+    private func hasFeature(_ bit: UInt64) -> Bool? {
         var features: UInt64 = 0
         guard rbd_get_features(handle, &features) >= 0 else { return nil }
-        return features & UInt64(RBD_FEATURE_EXCLUSIVE_LOCK) != 0
+        return features & bit != 0
     }
 
     /// Who holds the exclusive lock, its address as librbd has it; nil if nobody does or it cannot be read.

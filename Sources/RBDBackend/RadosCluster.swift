@@ -75,6 +75,11 @@ struct RadosCluster: ~Copyable {
 
     /// Runs monitor command `json`. - Returns: its output, or the negative errno in `Errno`'s positive form.
     func monitorCommand(_ json: String) -> Result<String, Errno> {
+        RadosCluster.monitorCommand(handle, json)
+    }
+
+    /// As above, for threads that the owner waits for and that have its handle only.
+    static func monitorCommand(_ handle: rados_t, _ json: String) -> Result<String, Errno> {
         var output: UnsafeMutablePointer<CChar>?
         var outputLength = 0
         var status: UnsafeMutablePointer<CChar>?

@@ -86,6 +86,27 @@ struct BlockDeviceTests {
         }
     }
 
+    @Test("counts as mapped throughout, and its space is not known") func surveys() throws {
+        try withDevice { path, _ in
+            var rig = try Rig(try open(path))
+            let capabilities = rig.backend.capabilities
+            #expect(!capabilities.reportsAllocation)
+            #expect(!capabilities.reportsSpace)
+            #expect(capabilities.atomicWriteBytes == 0)
+            let allocation = Survey(.allocation(extent(4096, 1 << 20), limit: 10))
+            let first = rig.answer(rig.backend.survey(allocation, ticket: rig.ticket()))
+            #expect(first == .success)
+            #expect(allocation.runs == [AllocationRun(extent: extent(4096, 1 << 20), isMapped: true)])
+            let space = Survey(.space)
+            let second = rig.answer(rig.backend.survey(space, ticket: rig.ticket()))
+            #expect(second == .success)
+            #expect(space.availableBytes == nil && space.usedBytes == nil)
+            let hinted = rig.answer(rig.backend.prefetch(extent(0, Self.size), ticket: rig.ticket()))
+            #expect(hinted == .success)
+            rig.backend.close()
+        }
+    }
+
     @Test("is claimed while it is open, and free right after close") func claimed() throws {
         try withDevice { path, _ in
             for round in 0..<50 {

@@ -19,6 +19,7 @@ struct Rig<Backend: BlockBackend & ~Copyable>: ~Copyable {
         if backend.completionDescriptor >= 0 {
             try poller.add(backend.completionDescriptor, token: 1, trigger: .level)
         }
+        try poller.add(wake.descriptor, token: 2, trigger: .level)
         inbox = CompletionInbox(wakeDescriptor: wake.descriptor)
         nodes = .allocate(capacity: slots)
         for slot in 0..<slots {
@@ -54,7 +55,12 @@ struct Rig<Backend: BlockBackend & ~Copyable>: ~Copyable {
             if count > 0 { return count }
             // Signals for the thread's own completions end a wait early, so an empty one proves nothing yet.
             let start = CoarseClock.milliseconds
-            if poller.wait(milliseconds: 10_000) == 0 && CoarseClock.milliseconds - start > 9_000 { break }
+            // Tickets of surveys come from another thread.
+            if !inbox.park() { continue }
+            let events = poller.wait(milliseconds: 10_000)
+            inbox.unpark()
+            wake.clear()
+            if events == 0 && CoarseClock.milliseconds - start > 9_000 { break }
         }
         return 0
     }

@@ -42,6 +42,17 @@ struct ImageGeometryTests {
         #expect(discard.readsZeros)
     }
 
+    @Test(
+        "atomic writes fit into a stripe unit, hold whole blocks and are at most 16 KiB",
+        arguments: [
+            (4 * mib, 512, 16384), (16 * kib, 4096, 16384), (8 * kib, 512, 8192), (24 * kib, 512, 8192),
+            (512, 512, 512), (512, 4096, 0), (256, 512, 0), (0, 512, 0), (4 * mib, 0, 0), (.max, 512, 0),
+            (1 << 63, 512, 16384),
+        ] as [(UInt64, UInt64, UInt64)])
+    func atomicWrites(stripe: UInt64, block: UInt64, bytes: UInt64) {
+        #expect(geometry(stripe: stripe, block: block).atomicWriteBytes == bytes)
+    }
+
     @Test("one discard covers four objects, whatever the header claims")
     func longest() {
         #expect(geometry().discard.maximumBytes == 16 * mib)
