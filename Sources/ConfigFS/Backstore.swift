@@ -46,6 +46,12 @@ public struct Backstore: Sendable {
         try file("action", "block_dev").write(blocked ? "1" : "0")
     }
 
+    /// Whether the ring tells of task management functions (`attrib/tmr_notification`, since Linux 5.10; off by
+    /// default). ENOENT on older kernels.
+    public func setTaskManagementNotices(_ on: Bool) throws(ConfigFSError) {
+        try file("attrib", "tmr_notification").write(on ? "1" : "0")
+    }
+
     /// What becomes of the commands a reset finds in the ring; the numbers are the kernel's.
     public enum RingReset: Int, Sendable {
         /// They fail BUSY and come again.

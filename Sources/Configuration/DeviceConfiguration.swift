@@ -8,16 +8,19 @@ public struct DeviceConfiguration: Equatable, Sendable {
     public let parameters: String
     /// How long a command may take before it counts as hung; nil is for ever.
     public let commandTimeout: Duration?
+    /// The group of devices that may copy from and to one another by EXTENDED COPY; nil for a device that copies
+    /// within itself alone.
+    public let copyGroup: String?
     /// The whole text without the daemon's own options, as it goes into VPD page 83h: a descriptor that initiators
     /// of the original have seen must stay the same byte for byte.
     public let cleaned: String
 
     /// Parses a device's configuration text.
     ///
-    /// `tcmur_cmd_time_out=N` (seconds; 0 is off) is the one option for the daemon itself. It is taken out where the
-    /// original's users put it: first, with a `;` on both sides (`rbd/;tcmur_cmd_time_out=20;pool/image`), at the end,
-    /// and, other than in the original, before other options without gluing its neighbours together. Given more than
-    /// once, the last one counts.
+    /// Options for the daemon itself are `tcmur_cmd_time_out=N` (seconds; 0 is off) and `copy_group=NAME`. They are taken
+    /// out where the original's users put the first: first, with a `;` on both sides
+    /// (`rbd/;tcmur_cmd_time_out=20;pool/image`), at the end, and, other than in the original, before other options
+    /// without gluing its neighbours together. Given more than once, the last one counts.
     ///
     /// - Throws: if the subtype is empty, a time-out is not a number, or the text holds a NUL.
     public init(parsing text: String) throws(ConfigurationError) {
@@ -32,21 +35,36 @@ public struct DeviceConfiguration: Equatable, Sendable {
         guard var rest = Substring(text).cut(atFirst: "/")?.after else {
             parameters = ""
             commandTimeout = nil
+            copyGroup = nil
             cleaned = text
             return
         }
         var timeout: UInt32 = 0
-        while let found = rest.firstOccurrence(of: ";tcmur_cmd_time_out=") {
-            let before = rest[..<found.lowerBound]
-            let (value, after) = rest[found.upperBound...].cut(atFirst: ";") ?? (rest[found.upperBound...], "")
+        while let value = Self.take(";tcmur_cmd_time_out=", from: &rest) {
             timeout = try seconds(value, field: "tcmur_cmd_time_out")
-            // In front of everything, and where the user doubled the separator, no `;` is missing between the two.
-            let glue = before.isEmpty || after.isEmpty || after.utf8.first == UInt8(ascii: ";") ? "" : ";"
-            rest = Substring(before + glue + after)
         }
+        var group: String?
+        while let value = Self.take(";copy_group=", from: &rest) {
+            guard !value.isEmpty else {
+                throw ConfigurationError(field: "copy_group", value: "", expected: "the name of a group")
+            }
+            group = String(value)
+        }
+        copyGroup = group
         parameters = String(rest)
         commandTimeout = timeout == 0 ? nil : .seconds(Int64(timeout))
         cleaned = "\(subtype)/\(parameters)"
+    }
+
+    /// Cuts the first `;key=value` out of `rest`. - Returns: the value; nil where there is none.
+    private static func take(_ key: StaticString, from rest: inout Substring) -> Substring? {
+        guard let found = rest.firstOccurrence(of: key) else { return nil }
+        let before = rest[..<found.lowerBound]
+        let (value, after) = rest[found.upperBound...].cut(atFirst: ";") ?? (rest[found.upperBound...], "")
+        // In front of everything, and where the user doubled the separator, no `;` is missing between the two.
+        let glue = before.isEmpty || after.isEmpty || after.utf8.first == UInt8(ascii: ";") ? "" : ";"
+        rest = Substring(before + glue + after)
+        return value
     }
 
     /// The subtype alone: who owns a device must be known even when the rest of its text is beyond parsing, because a

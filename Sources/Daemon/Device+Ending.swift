@@ -130,6 +130,7 @@ extension Device {
     /// Takes the unit off its loop and unmaps the ring.
     private func letGo() async {
         guard let unit, let loop else { return }
+        copyMembership?.leave()
         await loop.detach(unit)
         unit.dropRing()
         self.loop = nil

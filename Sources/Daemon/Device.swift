@@ -41,6 +41,9 @@ actor Device {
     private(set) var openedBytes: UInt64 = 0
 
     /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
+    /// The unit's place in its copy group, while it is attached.
+    var copyMembership: CopyMembership?
+
     init(
         node: UIONode, backstore: BackstoreName, origin: DeviceLife.Origin, request: NetlinkRequest?,
         after predecessor: Device?, environment: DeviceEnvironment
@@ -125,6 +128,8 @@ actor Device {
             return await openFailed(OpenFailure(errno: error, message: "cannot be attached to a loop"))
         }
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
+        copyMembership = opened.copyMembership
+        copyMembership?.join(opened.unit, loop)
         for note in opened.notes { logger.warning("\(label): \(note)") }
         let action = life.opened()
         guard action == .serve || action == .serveAndRecover else {
@@ -225,6 +230,18 @@ actor Device {
             logger.error("\(label): [\(cdb)] came with \(delivered) bytes of buffer, expected \(expected)")
         case .tooManySegments(let count):
             logger.error("\(label): a command in \(count) pieces, at most \(Limits.segments) are taken")
+        case .erasureFailed(let cdb, let errno):
+            logger.error(
+                """
+                \(label): [\(cdb)] did not reach its end: \(Errno(rawValue: errno)). The medium holds neither what it did \
+                nor what it should; initiators get MEDIUM ERROR until the command is repeated
+                """)
+        case .spaceLow(let available, let threshold):
+            logger.warning(
+                """
+                \(label): \(available) bytes of space left, less than the soft threshold of \(threshold); initiators are \
+                told by a unit attention. Make room before writes fail
+                """)
         case .backendError(let cdb, let errno):
             logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
         }

@@ -18,7 +18,10 @@ struct DeviceEnvironment: Sendable {
         try RingDescriptors.openNode(path: path, mapSize: size)
     }
 
-    var opening: DeviceOpening { DeviceOpening(service: service, openNode: openNode) }
+    /// Which devices may copy from and to one another.
+    var copyGroups = CopyGroups()
+
+    var opening: DeviceOpening { DeviceOpening(service: service, copyGroups: copyGroups, openNode: openNode) }
     var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
 }
 

@@ -21,6 +21,8 @@ struct OpenedDevice: Sendable {
     let unit: any ControlledUnit
     let notes: [String]
     let bytes: UInt64
+    /// Its place in a copy group, to be taken once it is attached; nil without a group.
+    var copyMembership: CopyMembership?
 }
 
 /// Opens devices: attributes, backend, ring, in this order. Blocking; for a thread of its own.
@@ -34,6 +36,7 @@ struct DeviceOpening: Sendable {
     typealias NodeOpener = @Sendable (String, Int) throws(RingError) -> RingDescriptors
 
     let service: ServiceConfiguration
+    var copyGroups = CopyGroups()
     var openNode: NodeOpener = { path, size throws(RingError) in
         try RingDescriptors.openNode(path: path, mapSize: size)
     }
@@ -74,6 +77,8 @@ struct DeviceOpening: Sendable {
         let name = try Self.backstoreName(node.name)
         let backstore = ConfigFSTree(mountedAt: service.configFSRoot).backstore(name)
         let (blockSize, bytes, transfer) = try Self.attributes(of: backstore)
+        // So that an aborted SANITIZE can be answered while it goes on. Kernels before 5.10 have no such attribute.
+        do throws(ConfigFSError) { try backstore.setTaskManagementNotices(true) } catch {}
         guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
             throw OpenFailure(
                 errno: .invalidArgument,
@@ -88,7 +93,8 @@ struct DeviceOpening: Sendable {
             name: "\(device.subtype)/\(node.name.device)",
             capacity: Capacity(blocks: bytes / UInt64(blockSize), blockSize: UInt32(blockSize)),
             maximumTransferBlocks: UInt32(clamping: transfer), configString: device.cleaned,
-            commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 })
+            commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 },
+            copyGroup: device.copyGroup.map { copyGroups.group(named: $0) })
     }
 
     private static func attributes(
@@ -194,7 +200,9 @@ struct DeviceOpening: Sendable {
         }
         let bytes = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring, report: report)
-        return OpenedDevice(unit: unit, notes: notes, bytes: bytes)
+        return OpenedDevice(
+            unit: unit, notes: notes, bytes: bytes,
+            copyMembership: profile.copyGroup.map { CopyMembership(group: $0, profile: profile) })
     }
 
     /// Opens and maps the node. While another process holds it (EBUSY) it is tried again for a few seconds.

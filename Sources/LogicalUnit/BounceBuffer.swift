@@ -15,8 +15,8 @@ struct BounceBuffer: ~Copyable {
         munmap(bytes.baseAddress, bytes.count)
     }
 
-    /// Fills the whole buffer with copies of its first `patternLength` bytes.
-    func replicate(patternLength: Int) {
+    /// Fills the whole of `bytes` with copies of its first `patternLength`.
+    static func replicate(_ bytes: UnsafeMutableRawBufferPointer, patternLength: Int) {
         var filled = patternLength
         while filled < bytes.count {
             let take = min(filled, bytes.count - filled)

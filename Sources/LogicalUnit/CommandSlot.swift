@@ -14,6 +14,8 @@ enum SlotState: UInt8 {
     case excluded
     /// Waits for identity from configfs.
     case awaitingIdentity
+    /// A long command between two of its steps: others have their turn first.
+    case yielded
 }
 
 /// What the backend's next answer means for a command, and what comes after it.
@@ -31,6 +33,42 @@ enum Stage: UInt8 {
     /// COMPARE AND WRITE by the unit: the present content is being read, then the new one written.
     case compareRead
     case compareWrite
+    /// VERIFY, and the second half of WRITE AND VERIFY: a piece of the medium is being read.
+    case verifyRead
+    /// WRITE AND VERIFY: the blocks are being written, and are read back then.
+    case writeForVerify
+    /// ORWRITE: the present content is being read; its write is `compareWrite`.
+    case orRead
+    /// PRE-FETCH.
+    case prefetch
+    /// GET LBA STATUS or LOG SENSE: the backend counts.
+    case survey
+    /// FORMAT UNIT or SANITIZE: a piece of the medium is being erased.
+    case erase
+    /// FORMAT UNIT or SANITIZE: all is written, and made durable.
+    case eraseFlush
+    /// EXTENDED COPY: a piece is being read, then written.
+    case copyRead
+    case copyWrite
+
+    /// A command at this stage must not overlap anything in flight.
+    var isExclusive: Bool {
+        switch self {
+        case .compareRead, .orRead, .writeForVerify, .erase: true
+        default: false
+        }
+    }
+
+    /// It counts among the exclusive commands that may wait; of erasures there is never more than one.
+    var isLimited: Bool { isExclusive && self != .erase }
+
+    /// The operation under way reads the medium.
+    var isRead: Bool {
+        switch self {
+        case .read, .compareRead, .orRead, .verifyRead, .survey, .prefetch, .copyRead: true
+        default: false
+        }
+    }
 }
 
 /// One command in flight: everything copied out of its ring entry. One address for the unit's life.
@@ -58,8 +96,28 @@ struct CommandSlot: ~Copyable {
     var ranges: [ByteExtent] = []
     /// Memory of a multi-step command.
     var bounce: BounceBuffer?
+    /// Bytes that the step under way moves.
+    var stepLength: UInt64 = 0
+    /// What follows when a write has been flushed.
+    var afterFlush = Stage.write
+    /// BYTCHK of a VERIFY.
+    var byteCheck = ByteCheck.none
+    /// What rare commands need besides; nil for others, so nothing is allocated.
+    var extras: CommandExtras?
+    /// No ring entry waits for the answer: it was given already (IMMED), or there never was one.
+    var isDetached = false
+    /// The unit of another ring that waits for the answer instead.
+    var reply: IOTicket?
     /// WRITE or COMPARE AND WRITE with FUA.
     var durable = false
+}
+
+/// What a rare command carries along beyond the fields of its slot.
+final class CommandExtras {
+    /// A question to the backend and its answer.
+    var survey: Survey?
+    /// Where an EXTENDED COPY stands.
+    var copy: CopyRun?
 }
 
 /// The right and the duty to answer one command, exactly once.

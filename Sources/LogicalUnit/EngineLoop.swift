@@ -87,6 +87,17 @@ public final class EngineLoop: Sendable {
         }
     }
 
+    /// As ``post(_:_:)``, and `otherwise` instead of `body` if the unit is not attached here: exactly one of the two
+    /// runs, on the loop's thread.
+    func ask(
+        _ unit: any ServiceableUnit, _ body: @escaping @Sendable () -> Void,
+        otherwise: @escaping @Sendable () -> Void
+    ) {
+        leave { state in
+            if state.markReady(unit) { body() } else { otherwise() }
+        }
+    }
+
     /// Ends the loop's thread. No unit is attached any longer.
     public func stop() async {
         await perform { state in state.isStopping = true }

@@ -24,6 +24,9 @@ public protocol ControlledUnit: ServiceableUnit {
     /// Takes what configfs says, or nil if that could not be read.
     func deliver(_ facts: BackstoreFacts?)
 
+    /// Reads or writes for another unit of the copy group.
+    func serve(_ request: PeerRequest)
+
     /// What the unit has done so far.
     var counters: UnitCounters { get }
 
@@ -147,6 +150,12 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public func deliver(_ facts: BackstoreFacts?) {
         unit?.pointee.deliver(facts, now: CoarseClock.milliseconds)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func serve(_ request: PeerRequest) {
+        guard let unit else { return request.ticket.post(.goneAway) }
+        unit.pointee.serve(request)
     }
 
     /// As ``ControlledUnit`` says.

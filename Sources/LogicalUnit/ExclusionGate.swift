@@ -30,9 +30,10 @@ struct ExclusionGate {
         if running.contains(where: { slots[$0].pointee.extent.overlaps(extent) }) { return true }
         if waiting.prefix(position).contains(where: { slots[$0].pointee.extent.overlaps(extent) }) { return true }
         guard exclusive else { return false }
-        for index in 0..<slots.initialised
-        where slots[index].pointee.state == .inFlight && slots[index].pointee.extent.overlaps(extent) {
-            return true
+        for index in 0..<slots.initialised where slots[index].pointee.extent.overlaps(extent) {
+            // A long command between two steps has begun just as well.
+            let state = slots[index].pointee.state
+            if state == .inFlight || state == .yielded { return true }
         }
         return false
     }

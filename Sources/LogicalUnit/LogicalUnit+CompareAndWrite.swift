@@ -10,8 +10,12 @@ extension LogicalUnit where Backend: ~Copyable {
         if let sense = compare.refusal(limits: advertisement.limits) { return finish(command, .check(sense)) }
         if let outcome = refusal(of: compare.range, modifies: true) { return finish(command, outcome) }
         let extent = extent(of: compare.range)
+        // Too much is no less wrong than too little here: which half would the rest belong to? And a count of 256
+        // blocks arrives as 0, because the field has one byte.
+        guard slots[slot].pointee.segmentBytes == 2 * extent.length else {
+            return finish(command, .check(.invalidFieldInCDB(byte: 13)))
+        }
         if extent.length == 0 { return sendNothing(command) }
-        if let outcome = fitBuffer(slot, to: 2 * extent.length) { return finish(command, outcome) }
         let capabilities = backend.capabilities
         let needsFlush = compare.fua && capabilities.volatileCache
         slots[slot].pointee.extent = extent
@@ -40,20 +44,14 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func beginCompareAndWrite(_ command: consuming PendingCommand) {
         let slot = command.slot
         let extent = slots[slot].pointee.extent
-        // The data buffer keeps its pieces; the read goes through one more behind them.
-        let spare = slots[slot].pointee.segmentCount
-        guard spare < Limits.segments, bouncesInUse < Self.bounceLimit,
-            let bounce = BounceBuffer(byteCount: Int(extent.length))
-        else { return finish(command, .status(.taskSetFull)) }
-        bouncesInUse += 1
+        guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
+            return finish(command, .status(.taskSetFull))
+        }
         gate.start(slot)
-        let target = slots.iovecs(slot) + spare
-        target.pointee = iovec(iov_base: bounce.bytes.baseAddress, iov_len: bounce.bytes.count)
-        slots[slot].pointee.bounce = consume bounce
         slots[slot].pointee.stage = .compareRead
         settle(
             command,
-            backend.read(extent, into: SegmentList(base: target, count: 1), ticket: slots.ticket(slot)))
+            backend.read(extent, into: slots.spare(slot, present), ticket: slots.ticket(slot)))
     }
 
     /// Compares with what was read; writes if it is the same.
@@ -69,8 +67,74 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         // The compared bytes are not needed any longer: the new ones take their place in one piece.
         data.read(into: present, from: Int(extent.length))
-        slots.iovecs(slot)[0] = iovec(iov_base: present.baseAddress, iov_len: present.count)
+        writeBounce(command, present)
+    }
+
+    // MARK: - ORWRITE
+
+    /// ORWRITE(16) (SBC-4 5.9): reads, combines and writes; like COMPARE AND WRITE atomic against everything else.
+    mutating func orWrite(_ command: consuming PendingCommand, _ access: MediumAccess) {
+        let slot = command.slot
+        if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }
+        let extent = extent(of: access.range)
+        if extent.length == 0 { return sendNothing(command) }
+        // Bound: the whole of it is held in memory, and is no more than one transfer can bring.
+        guard extent.length <= UInt64(Limits.segments * 4096) else {
+            return finish(command, .check(.invalidFieldInCDB(byte: 10)))
+        }
+        if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
+        slots[slot].pointee.extent = extent
+        slots[slot].pointee.durable = access.fua
+        slots[slot].pointee.stage = .orRead
+        if mustWait(slot, exclusive: true) { return hold(command) }
+        beginOrWrite(command)
+    }
+
+    /// Reads what is there.
+    mutating func beginOrWrite(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        let extent = slots[slot].pointee.extent
+        guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
+            return finish(command, .status(.taskSetFull))
+        }
+        gate.start(slot)
+        slots[slot].pointee.stage = .orRead
+        settle(
+            command,
+            backend.read(extent, into: slots.spare(slot, present), ticket: slots.ticket(slot)))
+    }
+
+    /// Combines what was read with what was sent, and writes it.
+    mutating func orWriteSecondHalf(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        guard let present = slots[slot].pointee.bounce?.bytes else {
+            preconditionFailure("ORWRITE without what it read")
+        }
+        slots.segments(slot).forEachPiece(from: 0, length: present.count) { piece, done in
+            for index in 0..<piece.count { present[done + index] |= piece[index] }
+            return true
+        }
+        writeBounce(command, present)
+    }
+
+    // MARK: - Memory of the unit's own
+
+    /// Gives a command memory of its own; nil where it has to come again later.
+    mutating func takeBounce(_ slot: Int, byteCount: Int) -> UnsafeMutableRawBufferPointer? {
+        guard bouncesInUse < Self.bounceLimit, let bounce = BounceBuffer(byteCount: byteCount) else { return nil }
+        bouncesInUse += 1
+        let bytes = bounce.bytes
+        slots[slot].pointee.bounce = consume bounce
+        return bytes
+    }
+
+    /// Writes the command's own memory to its extent, and answers then.
+    private mutating func writeBounce(
+        _ command: consuming PendingCommand, _ bytes: UnsafeMutableRawBufferPointer
+    ) {
+        let slot = command.slot
+        slots.iovecs(slot)[0] = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
         slots[slot].pointee.segmentCount = 1
-        settle(command, submitWrite(slot, extent, stage: .compareWrite))
+        settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .compareWrite))
     }
 }

@@ -6,12 +6,21 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Decodes a command and starts it: answered here, or with the backend, or parked.
     mutating func dispatch(_ command: consuming PendingCommand) {
         let record = slots[command.slot]
-        switch CommandDecoder.decode(record.pointee.cdb) {
-        case .command(let decoded): start(command, decoded)
+        switch decode(command.slot) {
+        case .command(let decoded):
+            if !condition.isClear, let sense = condition.refusal(of: decoded) {
+                return finish(command, .check(sense))
+            }
+            start(command, decoded)
         case .refused(let sense):
             if sense == .invalidCommandOperationCode { tellUnsupported(record.pointee.cdb) }
             finish(command, .check(sense))
         }
+    }
+
+    /// What the CDB in a slot says, for a unit that serves what its backend can do.
+    func decode(_ slot: Int) -> Decoded {
+        CommandDecoder.decode(slots[slot].pointee.cdb, serving: advertisement.commands)
     }
 
     /// Starts a decoded command.
@@ -23,15 +32,22 @@ extension LogicalUnit where Backend: ~Copyable {
         case .unmap(let unmap): self.unmap(command, unmap)
         case .writeSame(let same): writeSame(command, same)
         case .compareAndWrite(let compare): compareAndWrite(command, compare)
-        case .testUnitReady, .startStopUnit: sendNothing(command)
-        case .requestSense, .readCapacity10, .readCapacity16, .modeSense:
+        case .verify(let verify): self.verify(command, verify)
+        case .writeAndVerify(let verify): writeAndVerify(command, verify)
+        case .orWrite(let access): orWrite(command, access)
+        case .writeAtomic(let access): writeAtomic(command, access)
+        case .prefetch(let prefetch): self.prefetch(command, prefetch)
+        case .getLBAStatus(let status): getLBAStatus(command, status)
+        case .logSense(let log): logSense(command, log)
+        case .formatUnit(let format): formatUnit(command, format)
+        case .sanitize(let sanitize): self.sanitize(command, sanitize)
+        case .testUnitReady, .startStopUnit, .preventAllowMediumRemoval: sendNothing(command)
+        case .requestSense, .readCapacity10, .readCapacity16, .modeSense, .readDefectData,
+            .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)
-        case .inquiry, .reportTargetPortGroups: answerFromFacts(command, decoded)
-        case .verify, .writeAndVerify, .orWrite, .writeAtomic, .prefetch, .readDefectData, .getLBAStatus, .sanitize,
-            .formatUnit, .logSense, .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults,
-            .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
-            finish(command, .check(.invalidCommandOperationCode))
+        case .inquiry, .reportTargetPortGroups, .extendedCopy: answerFromFacts(command, decoded)
+        case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
         }
     }
 
@@ -44,7 +60,7 @@ extension LogicalUnit where Backend: ~Copyable {
     ///   - bufferBlocks: how many blocks the data buffer must hold; 0 for commands without data.
     ///   - modifies: the command alters the medium.
     func refusal(of range: BlockRange, modifies: Bool) -> CommandOutcome? {
-        if modifies && backend.capabilities.readOnly { return .check(.writeProtected) }
+        if modifies && isWriteProtected { return .check(.writeProtected) }
         if lateCommands > 0 { return .status(.busy) }
         if range.byteRange(in: profile.capacity) == nil { return .check(.logicalBlockAddressOutOfRange) }
         return nil
@@ -109,12 +125,13 @@ extension LogicalUnit where Backend: ~Copyable {
         let record = slots[slot]
         let stage = record.pointee.stage
         guard result.isSuccess else {
-            let isRead = stage == .read || stage == .compareRead
             if stage == .nativeCompareAndWrite && result.isMiscompare {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
             tellBackendError(record.pointee.cdb, errno: -result.code)
-            return finish(command, SenseTable.outcome(of: result.code, isRead: isRead))
+            if stage == .erase || stage == .eraseFlush { return failErasure(command, -result.code) }
+            if stage == .copyRead || stage == .copyWrite { return failCopy(command, result) }
+            return finish(command, SenseTable.outcome(of: result.code, isRead: stage.isRead))
         }
         switch stage {
         case .read:
@@ -125,18 +142,58 @@ extension LogicalUnit where Backend: ~Copyable {
             countWrite(record.pointee.extent.length)
             finish(command, .good)
         case .writeThenFlush:
-            record.pointee.stage = .write
+            record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))
-        case .flush, .writeZeroes, .nativeCompareAndWrite: finish(command, .good)
+        case .flush, .writeZeroes, .nativeCompareAndWrite, .prefetch: finish(command, .good)
         case .discard: discardNext(command)
         case .writeSame: continueWriteSame(command)
         case .compareRead: compareAndWriteSecondHalf(command)
         case .compareWrite: finish(command, .good)
+        case .orRead: orWriteSecondHalf(command)
+        case .writeForVerify: beginVerify(command)
+        case .verifyRead:
+            if let difference = compareVerified(slot) {
+                return finish(command, .check(.miscompareDuringVerify(at: difference)))
+            }
+            continueVerify(command)
+        case .survey: answerSurvey(command)
+        case .erase: continueErasure(command)
+        case .eraseFlush: endErasure(command)
+        case .copyRead, .copyWrite: copyStepDone(command)
         }
     }
 
     private mutating func countWrite(_ bytes: UInt64) {
         counters.writes &+= 1
         counters.writeBytes &+= bytes
+        bytesUntilSpaceCheck &-= Int64(truncatingIfNeeded: bytes)
+        if bytesUntilSpaceCheck < 0 { checkSpace() }
+    }
+
+    // MARK: - Long commands
+
+    /// Steps that a long command takes before others have their turn, where the backend answers at once.
+    static var stepsPerTurn: Int { 8 }
+
+    /// Lays a long command aside until the unit's next turn.
+    mutating func yield(_ command: consuming PendingCommand) {
+        yielded.append(command.slot)
+        slots.park(command, as: .yielded)
+    }
+
+    /// Goes on with the long commands that were laid aside.
+    mutating func resumeYielded() {
+        let slots = yielded
+        yielded.removeAll(keepingCapacity: true)
+        for slot in slots { goOn(self.slots.resume(slot, from: .yielded)) }
+    }
+
+    private mutating func goOn(_ command: consuming PendingCommand) {
+        switch slots[command.slot].pointee.stage {
+        case .verifyRead: continueVerify(command)
+        case .erase: continueErasure(command)
+        case .copyRead, .copyWrite: continueCopy(command)
+        case let stage: preconditionFailure("a command at \(stage) has no next step")
+        }
     }
 }

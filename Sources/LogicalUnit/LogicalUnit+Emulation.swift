@@ -8,8 +8,9 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func answerFromProfile(_ command: consuming PendingCommand, _ decoded: Command) {
         switch decoded {
         case .requestSense(let request):
-            // Unit attentions travel with the command they hit (SAM-5 5.14), so nothing is ever pending here.
-            send(command, request.response(.none), allocationLength: UInt32(request.allocationLength))
+            send(
+                command, request.response(condition.pendingSense()),
+                allocationLength: UInt32(request.allocationLength))
         case .readCapacity10: send(command, profile.capacity.readCapacity10, allocationLength: 8)
         case .readCapacity16(let allocationLength):
             send(
@@ -17,23 +18,54 @@ extension LogicalUnit where Backend: ~Copyable {
                 allocationLength: allocationLength)
         case .modeSense(let sense):
             do throws(Sense) {
-                let data = try advertisement.modePages.response(to: sense)
+                let data = try modes.response(to: sense)
                 send(command, data, allocationLength: UInt32(sense.allocationLength))
             } catch {
                 finish(command, .check(error))
             }
+        case .readDefectData(let defects):
+            send(command, defects.response, allocationLength: defects.allocationLength)
+        case .reportSupportedOperationCodes(let report):
+            do throws(Sense) {
+                let data = try report.response(advertisement.commands)
+                send(command, data, allocationLength: report.allocationLength)
+            } catch {
+                finish(command, .check(error))
+            }
+        case .reportSupportedTaskManagementFunctions(let report):
+            send(command, report.response, allocationLength: report.allocationLength)
         default: preconditionFailure("\(decoded) is not answered from the profile")
         }
     }
 
-    /// MODE SELECT: accepted if it changes nothing.
+    /// MODE SELECT: takes what may be changed, and refuses a list that would change anything else.
+    ///
+    /// The daemon does not learn which initiator a command came from, so that there is no unit attention for the
+    /// others.
     mutating func modeSelect(_ command: consuming PendingCommand, _ select: ModeSelect) {
-        let slot = command.slot
-        let wanted = min(Int(select.parameterListLength), Int(slots[slot].pointee.segmentBytes))
-        var list = [UInt8](repeating: 0, count: wanted)
-        list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }
-        let sense = list.withUnsafeBytes { advertisement.modePages.refusal(of: select, delivered: $0) }
+        let list = parameterList(command.slot, length: Int(select.parameterListLength))
+        let sense = list.withUnsafeBytes { modes.select(select, delivered: $0) }
+        isWriteProtected = modes.isWriteProtected
         if let sense { finish(command, .check(sense)) } else { sendNothing(command) }
+    }
+
+    /// A copy of the parameter list in a command's data buffer, as far as it came: what is checked is what is done,
+    /// though the initiator's side may still write to the buffer.
+    ///
+    /// - Parameter length: PARAMETER LIST LENGTH in bytes, or the longest list there can be.
+    func parameterList(_ slot: Int, length: Int) -> [UInt8] {
+        var list = [UInt8](repeating: 0, count: min(length, Int(slots[slot].pointee.segmentBytes)))
+        list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }
+        return list
+    }
+
+    /// Reads a parameter list, from a copy of it.
+    func withParameterList<Value>(
+        _ slot: Int, length: Int, _ read: (UnsafeRawBufferPointer) throws(Sense) -> Value
+    ) throws(Sense) -> Value {
+        let list = parameterList(slot, length: length)
+        let bytes = list.span.bytes
+        return try bytes.withUnsafeBytes { bytes throws(Sense) -> Value in try read(bytes) }
     }
 
     /// Commands whose answer tells identity or access states, which live in configfs.
@@ -58,7 +90,8 @@ extension LogicalUnit where Backend: ~Copyable {
                 serial: facts.serial, configString: profile.configString, port: facts.port)
             let vital = VitalProductData(
                 identity: identity, limits: advertisement.limits, provisioning: advertisement.provisioning,
-                mediumRotationRate: advertisement.mediumRotationRate)
+                mediumRotationRate: advertisement.mediumRotationRate, commands: advertisement.commands,
+                thresholdExponent: advertisement.thresholdExponent, thirdPartyCopy: .served)
             guard let page = vital.page(code) else {
                 return finish(command, .check(VitalProductData.unsupportedPage))
             }
@@ -71,6 +104,7 @@ extension LogicalUnit where Backend: ~Copyable {
             let data = report.response(
                 facts.targetPortGroups, implicitTransitionSeconds: facts.implicitTransitionSeconds)
             send(command, data, allocationLength: report.allocationLength)
+        case .extendedCopy(let copy): extendedCopy(command, copy, facts)
         default: preconditionFailure("\(decoded) is not answered from configfs")
         }
     }
@@ -93,6 +127,8 @@ extension LogicalUnit where Backend: ~Copyable {
         if let fresh {
             facts = fresh
             factsAge = now
+            profile.copyGroup?.announce(
+                profile.name, designator: UnitIdentity.nameDesignator(serial: fresh.serial))
         }
         // Unreadable: as the original with an unreadable serial.
         answerAwaiting(otherwise: .check(.internalTargetFailure))
@@ -104,8 +140,13 @@ extension LogicalUnit where Backend: ~Copyable {
         awaitingFacts.removeAll(keepingCapacity: true)
         for slot in waiting {
             let command = slots.resume(slot, from: .awaitingIdentity)
-            guard let facts, case .command(let decoded) = CommandDecoder.decode(slots[slot].pointee.cdb) else {
+            guard let facts, case .command(let decoded) = decode(slot) else {
                 finish(command, otherwise)
+                continue
+            }
+            // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
+            if !condition.isClear, let sense = condition.refusal(of: decoded) {
+                finish(command, .check(sense))
                 continue
             }
             answer(command, decoded, facts)
@@ -117,7 +158,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Answers with parameter data, cut to the allocation length and to the buffer. The initiator learns the
     /// valid length through READ_LEN; where that cannot be said the rest of the buffer is zeroed, so that no
     /// byte of an earlier command leaks.
-    private mutating func send(_ command: consuming PendingCommand, _ data: [UInt8], allocationLength: UInt32) {
+    mutating func send(_ command: consuming PendingCommand, _ data: [UInt8], allocationLength: UInt32) {
         let slot = command.slot
         let buffer = Int(slots[slot].pointee.segmentBytes)
         let count = min(data.count, Int(allocationLength), buffer)

@@ -39,9 +39,12 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Writes the slot's data buffer to `extent`, durably if the command asked for it.
     mutating func submitWrite(_ slot: Int, _ extent: ByteExtent, stage: Stage) -> Submission {
         let capabilities = backend.capabilities
-        let durable = slots[slot].pointee.durable && capabilities.volatileCache
+        // WCE = 0: the initiator wants every write as if with FUA.
+        let durable =
+            (slots[slot].pointee.durable || !modes.writeCacheEnabled) && capabilities.volatileCache
         let flushes = durable && !capabilities.forceUnitAccess
         slots[slot].pointee.stage = flushes ? .writeThenFlush : stage
+        slots[slot].pointee.afterFlush = stage
         return backend.write(
             extent, from: slots.segments(slot), durable: durable && !flushes, ticket: slots.ticket(slot))
     }
@@ -57,21 +60,45 @@ extension LogicalUnit where Backend: ~Copyable {
         settle(command, backend.flush(ticket: slots.ticket(slot)))
     }
 
+    /// WRITE ATOMIC(16) (SBC-4 5.48): a write that the backend carries out whole or not at all, within the bounds of
+    /// page B0h.
+    mutating func writeAtomic(_ command: consuming PendingCommand, _ access: MediumAccess) {
+        if let sense = access.atomicRefusal(limits: advertisement.limits) { return finish(command, .check(sense)) }
+        write(command, access)
+    }
+
+    /// PRE-FETCH 10/16 (SBC-4 5.10, 5.11). GOOD and never CONDITION MET: nobody knows what stays in a cache.
+    mutating func prefetch(_ command: consuming PendingCommand, _ prefetch: Prefetch) {
+        let slot = command.slot
+        let range = prefetch.range(in: profile.capacity)
+        if let outcome = refusal(of: range, modifies: false) { return finish(command, outcome) }
+        zeroRest(slot, from: 0)
+        slots[slot].pointee.stage = .prefetch
+        settle(command, backend.prefetch(extent(of: range), ticket: slots.ticket(slot)))
+    }
+
     // MARK: - Waiting for overlapping commands
 
     /// Whether the slot's extent is being worked on by a command that must not be disturbed, or, for an
     /// `exclusive` command, by anything.
     func mustWait(_ slot: Int, exclusive: Bool) -> Bool {
         gate.mustWait(
-            slots[slot].pointee.extent, exclusive: exclusive, behind: gate.waiting.count, slots: slots)
+            slots[slot].pointee.extent, exclusive: exclusive, behind: queuePosition(slot, gate.waiting.count),
+            slots: slots)
+    }
+
+    /// How many of the waiting commands at the head of the queue the slot's command lets pass. None if another unit
+    /// waits for it: two units that copy to each other would wait for ever, each for a command that waits for the copy
+    /// of the other.
+    private func queuePosition(_ slot: Int, _ position: Int) -> Int {
+        slots[slot].pointee.reply == nil ? position : 0
     }
 
     /// Parks a command until what it overlaps has ended; it is then dispatched anew.
     ///
     /// Bound: with more exclusive ones waiting than the gate takes, initiators are told to send fewer at a time.
     mutating func hold(_ command: consuming PendingCommand) {
-        let exclusive = slots[command.slot].pointee.stage == .compareRead
-        guard gate.wait(command.slot, exclusive: exclusive) else {
+        guard gate.wait(command.slot, exclusive: slots[command.slot].pointee.stage.isLimited) else {
             return finish(command, .status(.taskSetFull))
         }
         slots.park(command, as: .excluded)
@@ -83,14 +110,15 @@ extension LogicalUnit where Backend: ~Copyable {
         var position = 0
         while position < gate.waiting.count {
             let slot = gate.waiting[position]
-            let exclusive = slots[slot].pointee.stage == .compareRead
+            let stage = slots[slot].pointee.stage
             if gate.mustWait(
-                slots[slot].pointee.extent, exclusive: exclusive, behind: position, slots: slots)
+                slots[slot].pointee.extent, exclusive: stage.isExclusive, behind: queuePosition(slot, position),
+                slots: slots)
             {
                 position += 1
                 continue
             }
-            gate.leaveQueue(at: position, exclusive: exclusive)
+            gate.leaveQueue(at: position, exclusive: stage.isLimited)
             restart(slots.resume(slot, from: .excluded))
         }
     }
@@ -103,6 +131,11 @@ extension LogicalUnit where Backend: ~Copyable {
         case .read:
             settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
         case .compareRead: beginCompareAndWrite(command)
+        case .orRead: beginOrWrite(command)
+        case .writeForVerify: beginWriteAndVerify(command)
+        case .verifyRead: beginVerify(command)
+        case .erase: beginErasure(command)
+        case .copyRead: beginCopy(command)
         case .nativeCompareAndWrite: beginNativeCompareAndWrite(command)
         case .discard: discardNext(command)
         case .writeSame: beginWriteSame(command)

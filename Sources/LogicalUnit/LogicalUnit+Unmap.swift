@@ -7,8 +7,7 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func unmap(_ command: consuming PendingCommand, _ unmap: UnmapCommand) {
         let slot = command.slot
         guard let limits = advertisement.limits.unmap else {
-            let readOnly = backend.capabilities.readOnly
-            return finish(command, .check(readOnly ? .writeProtected : .invalidCommandOperationCode))
+            return finish(command, .check(.invalidCommandOperationCode))
         }
         if let outcome = refusal(of: BlockRange(lba: 0, blocks: 0), modifies: true) {
             return finish(command, outcome)
@@ -32,12 +31,7 @@ extension LogicalUnit where Backend: ~Copyable {
     private func ranges(
         _ slot: Int, _ unmap: UnmapCommand, _ limits: BlockLimits.Unmap
     ) throws(Sense) -> [ByteExtent] {
-        // Bound: the length field has 16 bits.
-        let wanted = min(Int(unmap.parameterListLength), Int(slots[slot].pointee.segmentBytes))
-        var list = [UInt8](repeating: 0, count: wanted)
-        list.withUnsafeMutableBytes { _ = slots.segments(slot).read(into: $0) }
-        let bytes = list.span.bytes
-        return try bytes.withUnsafeBytes { bytes throws(Sense) -> [ByteExtent] in
+        try withParameterList(slot, length: Int(unmap.parameterListLength)) { bytes throws(Sense) -> [ByteExtent] in
             let descriptors = try UnmapParameterList(bytes, for: unmap, limits: limits)
             if let sense = descriptors.refusal(limits: limits, capacity: profile.capacity) { throw sense }
             var ranges: [ByteExtent] = []

@@ -37,7 +37,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let blockSize = Int(profile.capacity.blockSize)
         let isZero = segments.count == 0 || segments.isZero(length: blockSize)
         // Unmapping is allowed only where the blocks then read as the pattern, bit for bit (SBC-4 4.7.3.4.4).
-        if isZero, case .command(.writeSame(let same)) = CommandDecoder.decode(slots[slot].pointee.cdb), same.unmap,
+        if isZero, case .command(.writeSame(let same)) = decode(slot), same.unmap,
             let discard = backend.capabilities.discard, discard.readsZeros, extent.length <= discard.maximumBytes
         {
             slots[slot].pointee.ranges = []
@@ -64,13 +64,11 @@ extension LogicalUnit where Backend: ~Copyable {
         let blockSize = Int(profile.capacity.blockSize)
         let whole = slots[slot].pointee.extent.length
         let size = Int(min(whole, UInt64(Limits.bounceBytes / blockSize * blockSize)))
-        guard bouncesInUse < Self.bounceLimit, let bounce = BounceBuffer(byteCount: size) else {
+        guard let bytes = takeBounce(slot, byteCount: size) else {
             return finish(command, .status(.taskSetFull))
         }
-        bouncesInUse += 1
-        slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bounce.bytes[..<blockSize]))
-        bounce.replicate(patternLength: blockSize)
-        slots[slot].pointee.bounce = consume bounce
+        slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<blockSize]))
+        BounceBuffer.replicate(bytes, patternLength: blockSize)
         continueWriteSame(command)
     }
 

@@ -50,6 +50,21 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     private var eventsSinceClear = 0
     private var told = Told()
 
+    /// Long commands between two steps, oldest first.
+    var yielded: [Int] = []
+    /// The mode parameters, as MODE SELECT has left them.
+    var modes: ModePages
+    /// Writes are refused, by the backend or by SWP.
+    var isWriteProtected: Bool
+    /// What stands between initiators and the medium; ``UnitCondition/isClear`` nearly always.
+    var condition = UnitCondition()
+    /// Bytes that may be written before the space left is looked at; see ``LogicalUnit/checkSpace()``.
+    var bytesUntilSpaceCheck = Int64.max
+    /// The last look found less space than the soft threshold.
+    var isShortOfSpace = false
+    /// Copies whose status initiators may ask for.
+    var copies = CopyHistory()
+
     /// Room for one sense, written here and copied into the ring.
     let senseBuffer: UnsafeMutableRawBufferPointer
 
@@ -68,7 +83,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else {
             return nil
         }
-        advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
+        let advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
+        self.advertisement = advertisement
+        modes = advertisement.modePages
+        isWriteProtected = advertisement.modePages.isWriteProtected
         self.backend = backend
         self.ring = consume ring
         self.slots = slots
@@ -76,6 +94,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         self.profile = profile
         self.report = report
         deadline = profile.commandTimeout
+        if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = 0 }
         senseBuffer = .allocate(byteCount: 32, alignment: 8)
         // First insertions allocate; they belong to open, not to a command.
         awaitingFacts.reserveCapacity(16)
@@ -96,6 +115,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             loseRing(.ringFailed(error))
         }
         while gateMoved { admitWaiting() }
+        if !yielded.isEmpty { resumeYielded() }
         var mustSubmitAgain = false
         if slots.inUse > 0 {
             backend.submitBatch()
@@ -103,15 +123,15 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             // Unfinished operations may have queued their next step.
             mustSubmitAgain = !backend.submitBatch()
         }
-        guard publish() else {
-            loseRing(.ringGone)
-            return .ringLost
+        if !publish() { loseRing(.ringGone) }
+        if mode == .ringless {
+            // What no answer from the backend will come for is ended first: the unit is closed when nothing is left.
+            return gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .ringLost
         }
-        if mode == .ringless { return .ringLost }
         // Starved of slots, and some came free within this turn: no event will tell of what is still in the ring.
         let canTakeMore = hasMore || (starved && slots.inUse < slots.capacity)
         starved = false
-        return canTakeMore || gateMoved || mustSubmitAgain ? .again : .idle
+        return canTakeMore || gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .idle
     }
 
     /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
@@ -134,6 +154,9 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             case .taskManagement(let notice):
                 slots.release(command)
                 report(.taskManagement(notice.name, commands: notice.commandCount))
+                for index in 0..<notice.commandCount {
+                    if let identifier = ring?.commandID(index, of: notice) { letGo(of: identifier) }
+                }
             case .unknown(let commandID, _):
                 slots.release(command)
                 ring?.complete(.unknownOperation(commandID))
@@ -152,6 +175,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         record.pointee.commandID = entry.commandID
         record.pointee.isLate = false
         record.pointee.durable = false
+        record.pointee.isDetached = false
         record.pointee.extent = ByteExtent(offset: 0, length: 0)
         guard entry.segmentCount <= Limits.segments else {
             record.pointee.segmentCount = 0
@@ -210,7 +234,12 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         let slot = command.slot
         let record = slots[slot]
         counters.commands &+= 1
-        if mode != .ringless { respond(record, outcome) }
+        if let reply = record.pointee.reply {
+            record.pointee.reply = nil
+            reply.post(outcome.asResult)
+        } else if mode != .ringless && !record.pointee.isDetached {
+            respond(record, outcome)
+        }
         if record.pointee.isLate {
             lateCommands -= 1
             if lateCommands == 0 { report(.lateCommandsAnswered) }
@@ -219,11 +248,13 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             record.pointee.bounce = nil
             bouncesInUse -= 1
         }
+        if record.pointee.extras != nil { record.pointee.extras = nil }
         if !gate.isIdle && gate.ended(slot, slots: slots) { gateMoved = true }
         slots.release(command)
     }
 
-    private mutating func respond(_ record: UnsafeMutablePointer<CommandSlot>, _ outcome: CommandOutcome) {
+    /// Answers a command, and only that: its slot stays in use.
+    mutating func respond(_ record: UnsafeMutablePointer<CommandSlot>, _ outcome: CommandOutcome) {
         let commandID = record.pointee.commandID
         switch outcome {
         case .good:
@@ -238,7 +269,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             ring?.complete(RingResponse(commandID: commandID, status: status.rawValue))
         case .check(let sense):
             counters.checkConditions &+= 1
-            let count = sense.fixed(into: senseBuffer)
+            let count =
+                modes.descriptorSense ? sense.descriptor(into: senseBuffer) : sense.fixed(into: senseBuffer)
             ring?.complete(
                 RingResponse(commandID: commandID, status: Status.checkCondition.rawValue),
                 sense: UnsafeRawBufferPointer(rebasing: senseBuffer[..<count]))

@@ -12,6 +12,17 @@ public enum CommandOutcome: Sendable, Equatable {
     case status(Status)
     /// CHECK CONDITION.
     case check(Sense)
+
+    /// The same for a unit that had this one read or write for it.
+    var asResult: IOResult {
+        switch self {
+        case .good, .data: .success
+        case .status: IOResult(code: -EBUSY)
+        case .check(.writeProtected): IOResult(code: -EROFS)
+        case .check(.spaceAllocationFailedWriteProtect): IOResult(code: -ENOSPC)
+        case .check: IOResult(code: -EIO)
+        }
+    }
 }
 
 /// The one table from a backend's errno to what the initiator sees.

@@ -17,9 +17,12 @@ struct SlotTable: ~Copyable {
     private var firstFree: Int32 = -1
     private(set) var inUse = 0
 
+    /// Iovecs per slot: a whole data buffer, and one for memory of the unit's own.
+    private static let segmentRoom = Limits.segments + 1
+
     /// Bytes of address space for all iovecs; only pages in use take memory.
     private static func slabBytes(_ capacity: Int) -> Int {
-        capacity * Limits.segments * MemoryLayout<iovec>.stride
+        capacity * segmentRoom * MemoryLayout<iovec>.stride
     }
 
     /// A table for unit number `unit` of the loop whose inbox is `inbox`; nil if address space is short.
@@ -32,7 +35,7 @@ struct SlotTable: ~Copyable {
         self.unit = unit
         self.inbox = inbox
         slots = .allocate(capacity: capacity)
-        segmentSlab = slab.bindMemory(to: iovec.self, capacity: capacity * Limits.segments)
+        segmentSlab = slab.bindMemory(to: iovec.self, capacity: capacity * SlotTable.segmentRoom)
     }
 
     deinit {
@@ -93,7 +96,14 @@ struct SlotTable: ~Copyable {
 
     /// Where the slot's iovecs are: room for `Limits.segments`.
     @inline(__always)
-    func iovecs(_ index: Int) -> UnsafeMutablePointer<iovec> { segmentSlab + index * Limits.segments }
+    func iovecs(_ index: Int) -> UnsafeMutablePointer<iovec> { segmentSlab + index * SlotTable.segmentRoom }
+
+    /// One iovec behind the slot's data buffer, for memory of the unit's own, set to `bytes`.
+    func spare(_ index: Int, _ bytes: UnsafeMutableRawBufferPointer) -> SegmentList {
+        let spare = iovecs(index) + Limits.segments
+        spare.pointee = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+        return SegmentList(base: spare, count: 1)
+    }
 
     /// The slot's data buffer.
     @inline(__always)

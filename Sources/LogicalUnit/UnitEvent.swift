@@ -21,6 +21,10 @@ public enum UnitEvent: Sendable {
     case shortBuffer(CDB, expected: UInt64, delivered: UInt64)
     /// A command has more pieces than one vectored operation takes; told once per unit.
     case tooManySegments(Int)
+    /// FORMAT UNIT or SANITIZE did not reach its end: the medium holds neither what it did nor what it should.
+    case erasureFailed(CDB, errno: Int32)
+    /// The backend has less space left than the soft threshold, in bytes; told when it falls below.
+    case spaceLow(availableBytes: UInt64, thresholdBytes: UInt64)
     /// The backend failed a command with this errno; told at most once per second.
     case backendError(CDB, errno: Int32)
 }

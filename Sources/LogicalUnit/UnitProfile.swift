@@ -13,17 +13,20 @@ public struct UnitProfile: Sendable {
     public var configString: String
     /// Milliseconds after which a command is reported as late; nil for never.
     public var commandTimeout: Int64?
+    /// The units that this one may copy from and to; nil for none but itself.
+    public var copyGroup: CopyGroup?
 
     /// A profile from its parts.
     public init(
         name: String, capacity: Capacity, maximumTransferBlocks: UInt32, configString: String,
-        commandTimeout: Int64? = nil
+        commandTimeout: Int64? = nil, copyGroup: CopyGroup? = nil
     ) {
         self.name = name
         self.capacity = capacity
         self.maximumTransferBlocks = maximumTransferBlocks
         self.configString = configString
         self.commandTimeout = commandTimeout
+        self.copyGroup = copyGroup
     }
 }
 
@@ -56,34 +59,70 @@ public struct BackstoreFacts: Sendable, Equatable {
 
 /// What the unit tells initiators it can do, derived once from what its backend can do.
 struct Advertisement {
+    let commands: CommandSet
     let limits: BlockLimits
     let provisioning: ProvisioningFlags
+    /// The mode parameters when the unit is opened.
     let modePages: ModePages
     /// VPD B1h: 1 is solid state, 0 not reported.
     let mediumRotationRate: UInt16
+    /// Thresholds and log parameters count in units of so many blocks, as a power of two.
+    let thresholdExponent: UInt8
+    /// Initiators are told when less than so many bytes are left; nil where the backend does not know.
+    let softThresholdBytes: UInt64?
+
+    /// Bound: a longer UNMAP would hold up what comes after it. Initiators cut theirs into pieces.
+    private static let longestUnmapBlocks: UInt64 = 1 << 20
 
     init(profile: UnitProfile, capabilities: BackendCapabilities) {
         let blockSize = UInt64(profile.capacity.blockSize)
+        let canUnmap = capabilities.discard != nil && !capabilities.readOnly
+        let readsZeros = capabilities.discard?.readsZeros ?? false
+        provisioning = canUnmap ? .unmappable(readsZeros: readsZeros) : .none
+        limits = Self.limits(profile, capabilities)
+        commands = CommandSet(
+            unmap: canUnmap, writeAtomic: limits.atomic != nil, blockErase: canUnmap && readsZeros,
+            cryptographicErase: false)
+        // 1 MiB, for any block size.
+        thresholdExponent =
+            capabilities.reportsSpace ? UInt8(clamping: ((1 << 20) / blockSize).trailingZeroBitCount) : 0
+        let bytes = profile.capacity.blocks &* blockSize
+        softThresholdBytes = capabilities.reportsSpace && canUnmap ? bytes / 10 : nil
+        let exponent = thresholdExponent
+        modePages = ModePages(
+            writeCacheEnabled: capabilities.volatileCache, writeCacheChangeable: capabilities.volatileCache,
+            // FUA is honoured by the backend, or by a flush, or because nothing is cached; DPO is a hint.
+            dpoFUA: true, writeProtected: capabilities.readOnly,
+            softThreshold: softThresholdBytes.map {
+                ModePages.SoftThreshold(resource: .available, blocks: $0 / blockSize, exponent: exponent)
+            })
+        mediumRotationRate = capabilities.solidState ? 1 : 0
+    }
+
+    private static func limits(_ profile: UnitProfile, _ capabilities: BackendCapabilities) -> BlockLimits {
+        let blockSize = UInt64(profile.capacity.blockSize)
+        // A transfer may come in pieces of one page each, and more pieces than a slot has room for are refused.
+        let largest = UInt32(clamping: UInt64(Limits.segments) * 4096 / blockSize)
+        let transfer = min(profile.maximumTransferBlocks, largest)
+        let optimal = UInt32(clamping: capabilities.optimalTransferBytes / blockSize)
         var unmap: BlockLimits.Unmap?
         if let discard = capabilities.discard, !capabilities.readOnly {
             unmap = BlockLimits.Unmap(
-                maximumBlocks: UInt32(clamping: discard.maximumBytes / blockSize),
+                maximumBlocks: UInt32(clamping: min(discard.maximumBytes / blockSize, longestUnmapBlocks)),
                 maximumDescriptors: UInt32(Limits.unmapDescriptors),
                 granularity: UInt32(clamping: max(discard.granularity / blockSize, 1)),
                 alignment: UInt32(clamping: discard.alignment / blockSize))
         }
-        // A transfer may come in pieces of one page each, and more pieces than a slot has room for are refused.
-        let largest = UInt32(clamping: UInt64(Limits.segments) * 4096 / blockSize)
-        let transfer = min(profile.maximumTransferBlocks, largest)
-        limits = BlockLimits(
+        let atomic = min(capabilities.atomicWriteBytes / blockSize, UInt64(transfer))
+        return BlockLimits(
             maximumTransferBlocks: transfer,
-            optimalTransferBlocks: transfer,
-            unmap: unmap)
-        provisioning =
-            unmap == nil ? .none : .unmappable(readsZeros: capabilities.discard?.readsZeros ?? false)
-        modePages = ModePages(
-            writeCacheEnabled: capabilities.volatileCache, dpoFUA: capabilities.volatileCache,
-            writeProtected: capabilities.readOnly)
-        mediumRotationRate = capabilities.solidState ? 1 : 0
+            optimalTransferBlocks: optimal == 0 ? transfer : min(optimal, transfer),
+            optimalTransferGranularity: UInt16(clamping: optimal),
+            maximumCompareAndWriteBlocks: UInt8(clamping: min(UInt64(transfer) / 2, 255)), unmap: unmap,
+            // A write that starts on the alignment and is no longer than it never crosses into the next window.
+            atomic: atomic == 0 || capabilities.readOnly
+                ? nil
+                : BlockLimits.Atomic(
+                    maximumBlocks: UInt32(clamping: atomic), alignmentBlocks: UInt32(clamping: atomic)))
     }
 }

@@ -22,31 +22,72 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         }
     }
 
+    /// The limits of WRITE ATOMIC, present only where the unit serves it. There is no atomic boundary.
+    public struct Atomic: Sendable, Equatable, BitwiseCopyable {
+        /// MAXIMUM ATOMIC TRANSFER LENGTH, in blocks: at least one, and no more than
+        /// ``BlockLimits/maximumTransferBlocks``.
+        public var maximumBlocks: UInt32
+        /// ATOMIC ALIGNMENT, in blocks: a first LBA is a multiple of it; 0 and 1 ask for nothing.
+        public var alignmentBlocks: UInt32
+        /// ATOMIC TRANSFER LENGTH GRANULARITY, in blocks: a length is a multiple of it; 0 and 1 ask for nothing.
+        public var granularityBlocks: UInt32
+
+        /// Limits from their parts.
+        public init(maximumBlocks: UInt32, alignmentBlocks: UInt32 = 0, granularityBlocks: UInt32 = 0) {
+            self.maximumBlocks = maximumBlocks
+            self.alignmentBlocks = alignmentBlocks
+            self.granularityBlocks = granularityBlocks
+        }
+    }
+
     /// MAXIMUM TRANSFER LENGTH, in blocks; the kernel's `hw_max_sectors`.
     public var maximumTransferBlocks: UInt32
     /// OPTIMAL TRANSFER LENGTH, in blocks.
     public var optimalTransferBlocks: UInt32
     /// OPTIMAL TRANSFER LENGTH GRANULARITY, in blocks; 0 says nothing, as the original.
     public var optimalTransferGranularity: UInt16
+    /// MAXIMUM PREFETCH LENGTH, in blocks; 0 is no limit.
+    public var maximumPrefetchBlocks: UInt32
     /// MAXIMUM COMPARE AND WRITE LENGTH, in blocks; 0 where the command is not served.
     public var maximumCompareAndWriteBlocks: UInt8
     /// MAXIMUM WRITE SAME LENGTH, in blocks.
     public var maximumWriteSameBlocks: UInt64
     /// The limits of UNMAP, or `nil` where the unit cannot unmap.
     public var unmap: Unmap?
+    /// The limits of WRITE ATOMIC, or `nil` where the unit does not serve it.
+    public var atomic: Atomic?
 
     /// Limits from their parts; the defaults are what the original advertises for every unit.
     public init(
         maximumTransferBlocks: UInt32, optimalTransferBlocks: UInt32, optimalTransferGranularity: UInt16 = 0,
-        maximumCompareAndWriteBlocks: UInt8 = 1, maximumWriteSameBlocks: UInt64 = 0xFFFF_FFFF,
-        unmap: Unmap? = nil
+        maximumPrefetchBlocks: UInt32 = 0, maximumCompareAndWriteBlocks: UInt8 = 1,
+        maximumWriteSameBlocks: UInt64 = 0xFFFF_FFFF, unmap: Unmap? = nil, atomic: Atomic? = nil
     ) {
         self.maximumTransferBlocks = maximumTransferBlocks
         self.optimalTransferBlocks = optimalTransferBlocks
         self.optimalTransferGranularity = optimalTransferGranularity
+        self.maximumPrefetchBlocks = maximumPrefetchBlocks
         self.maximumCompareAndWriteBlocks = maximumCompareAndWriteBlocks
         self.maximumWriteSameBlocks = maximumWriteSameBlocks
         self.unmap = unmap
+        self.atomic = atomic
+    }
+}
+
+extension MediumAccess {
+    /// Why this unit does not carry the access out as a WRITE ATOMIC, or `nil`: INVALID FIELD IN CDB where it is longer
+    /// than MAXIMUM ATOMIC TRANSFER LENGTH, or begins or ends beside the alignment and granularity (SBC-4 5.48). A
+    /// transfer length of zero is never refused.
+    public func atomicRefusal(limits: BlockLimits) -> Sense? {
+        guard let atomic = limits.atomic else { return .invalidCommandOperationCode }
+        guard blocks > 0 else { return nil }
+        guard blocks <= atomic.maximumBlocks, blocks.isMultiple(of: max(atomic.granularityBlocks, 1)) else {
+            return .invalidFieldInCDB(byte: 12)
+        }
+        guard lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) else {
+            return .invalidFieldInCDB(byte: 2)
+        }
+        return nil
     }
 }
 

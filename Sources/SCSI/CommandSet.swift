@@ -25,6 +25,10 @@ public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
     /// Every command that the decoder knows.
     public static let all = CommandSet()
 
+    /// The commands that ask nothing special of a backend.
+    public static let common = CommandSet(
+        unmap: false, writeAtomic: false, blockErase: false, cryptographicErase: false)
+
     /// Whether the operation code is served, with one of its service actions at least.
     public func serves(_ code: OperationCode) -> Bool {
         switch code {

@@ -31,7 +31,7 @@ public enum TargetPortGroupSupport: UInt8, Sendable, CaseIterable, BitwiseCopyab
     case implicitAndExplicit = 0x30
 }
 
-/// Standard INQUIRY data (SPC-4 6.6.2), 36 bytes.
+/// Standard INQUIRY data (SPC-4 6.6.2), 74 bytes: those of the original, and version descriptors behind them.
 ///
 /// The texts are identity: device mapper multipath, ESXi and udev rules match by them, and a disk must not
 /// change its name when this target takes over from the original.
@@ -52,6 +52,16 @@ public struct StandardInquiry: Sendable, Equatable, BitwiseCopyable {
     private static let product = "TCMU device     "
     private static let revision = "0002"
 
+    /// VERSION DESCRIPTOR 1 and following, without a revision claimed. Block limits of SBC-3's length call for a claim
+    /// to SBC-3; SPC-3 is what VERSION says.
+    private static let versions: [UInt16] = [
+        0x00A0,  // SAM-5
+        0x0300,  // SPC-3
+        0x04C0,  // SBC-3
+    ]
+    private static let versionOffset = 58
+    private static let length = 74
+
     /// The whole of the data.
     public var bytes: [UInt8] {
         var data: [UInt8] = [
@@ -59,7 +69,7 @@ public struct StandardInquiry: Sendable, Equatable, BitwiseCopyable {
             0x00,  // not removable
             0x05,  // VERSION: SPC-3
             0x02,  // NORMACA 0, HISUP 0, RESPONSE DATA FORMAT 2
-            31,  // ADDITIONAL LENGTH
+            UInt8(Self.length - 5),  // ADDITIONAL LENGTH
             (thirdPartyCopy ? 0x08 : 0) | targetPortGroupSupport.rawValue,  // TPGS, 3PC; PROTECT 0
             0x00,
             0x02,  // CMDQUE
@@ -67,6 +77,10 @@ public struct StandardInquiry: Sendable, Equatable, BitwiseCopyable {
         data += Self.vendor.utf8
         data += Self.product.utf8
         data += Self.revision.utf8
+        data += .zeros(Self.length - data.count)
+        for (index, version) in Self.versions.enumerated() {
+            data.store(version, at: Self.versionOffset + 2 * index)
+        }
         return data
     }
 }

@@ -1,53 +1,101 @@
-/// The mode parameters of a unit (SPC-4 7.5, SBC-3 6.4): what MODE SENSE shows, and what MODE SELECT may repeat
-/// but not change.
+/// The mode parameters of a unit (SPC-4 7.5, SBC-3 6.4): what MODE SENSE shows, and what MODE SELECT may change.
+///
+/// A value: the unit keeps one and shares it between all initiators. Nothing is saved, so that ``default`` values are
+/// those of a unit just opened.
 public struct ModePages: Sendable, Equatable, BitwiseCopyable {
     /// WCE: writes may be acknowledged out of a volatile cache, which SYNCHRONIZE CACHE empties.
     public var writeCacheEnabled: Bool
+    /// WCE can be changed: the unit writes through where it is zero.
+    public var writeCacheChangeable: Bool
     /// DPOFUA: the unit honours DPO and FUA.
     public var dpoFUA: Bool
-    /// WP: the unit cannot be written.
+    /// The unit cannot be written, whatever SWP says.
     public var writeProtected: Bool
+    /// SWP: an initiator has asked for write protection.
+    public var softwareWriteProtect = false
+    /// D_SENSE: sense data goes out in descriptor format.
+    public var descriptorSense = false
+    /// What page 1Ch/02h says, or `nil` where there is no such page.
+    public var softThreshold: SoftThreshold?
 
-    /// Parameters from their parts.
-    public init(writeCacheEnabled: Bool, dpoFUA: Bool, writeProtected: Bool) {
+    /// WCE of a unit just opened.
+    private let defaultWriteCacheEnabled: Bool
+
+    /// Parameters of a unit just opened.
+    public init(
+        writeCacheEnabled: Bool, writeCacheChangeable: Bool = false, dpoFUA: Bool, writeProtected: Bool,
+        softThreshold: SoftThreshold? = nil
+    ) {
         self.writeCacheEnabled = writeCacheEnabled
+        self.writeCacheChangeable = writeCacheChangeable
         self.dpoFUA = dpoFUA
         self.writeProtected = writeProtected
+        self.softThreshold = softThreshold
+        defaultWriteCacheEnabled = writeCacheEnabled
     }
 
-    /// The pages, in the order in which page code 3Fh returns them. None has subpages.
-    public enum Page: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    /// WP: the unit may not be written now. Answer commands that would with ``Sense/writeProtected``.
+    public var isWriteProtected: Bool { writeProtected || softwareWriteProtect }
+
+    /// Page code and subpage code of each page, in the order in which page code 3Fh returns them.
+    public enum Page: UInt16, Sendable, CaseIterable, BitwiseCopyable {
         /// Read-write error recovery (SBC-3 6.4.7).
-        case readWriteErrorRecovery = 0x01
+        case readWriteErrorRecovery = 0x0100
         /// Caching (SBC-3 6.4.5).
-        case caching = 0x08
+        case caching = 0x0800
         /// Control (SPC-4 7.5.8).
-        case control = 0x0A
+        case control = 0x0A00
+        /// Control extension (SPC-4 7.5.9).
+        case controlExtension = 0x0A01
+        /// Logical block provisioning (SBC-3 6.4.6).
+        case logicalBlockProvisioning = 0x1C02
     }
 
+    /// A threshold at which initiators get THIN PROVISIONING SOFT THRESHOLD REACHED.
+    public struct SoftThreshold: Sendable, Equatable, BitwiseCopyable {
+        /// What is counted, by its parameter code in the logical block provisioning log page.
+        public enum Resource: UInt8, Sendable, BitwiseCopyable {
+            /// What is left: reached when it falls to the threshold.
+            case available = 0x01
+            /// What is in use: reached when it grows to the threshold.
+            case used = 0x02
+        }
+
+        /// What is counted.
+        public var resource: Resource
+        /// Where the threshold lies, in blocks.
+        public var blocks: UInt64
+        /// THRESHOLD EXPONENT, as in VPD page B2h.
+        public var exponent: UInt8
+
+        /// A threshold from its parts.
+        public init(resource: Resource, blocks: UInt64, exponent: UInt8) {
+            self.resource = resource
+            self.blocks = blocks
+            self.exponent = exponent
+        }
+    }
+}
+
+// MARK: - MODE SENSE
+
+extension ModePages {
     private static let allPages: UInt8 = 0x3F
     private static let allSubpages: UInt8 = 0xFF
+
+    /// The pages that this unit has.
+    public var pages: [Page] {
+        Page.allCases.filter { $0 != .logicalBlockProvisioning || softThreshold != nil }
+    }
 
     /// The whole parameter data of a MODE SENSE: header, no block descriptor, pages.
     /// - Throws: INVALID FIELD IN CDB for a page or subpage that there is not.
     public func response(to command: ModeSense) throws(Sense) -> [UInt8] {
-        let pages: [Page]
-        if command.pageCode == Self.allPages {
-            guard command.subpageCode == 0 || command.subpageCode == Self.allSubpages else {
-                throw .invalidFieldInCDB(byte: 3)
-            }
-            pages = Page.allCases
-        } else {
-            guard let page = Page(rawValue: command.pageCode) else { throw .invalidFieldInCDB(byte: 2, bit: 5) }
-            guard command.subpageCode == 0 else { throw .invalidFieldInCDB(byte: 3) }
-            pages = [page]
-        }
-
         var data = [UInt8].zeros(command.form.modeHeaderLength)
-        for page in pages {
+        for page in try pages(code: command.pageCode, subpage: command.subpageCode) {
             data += bytes(of: page, command.pageControl)
         }
-        let deviceSpecific: UInt8 = (writeProtected ? 0x80 : 0) | (dpoFUA ? 0x10 : 0)
+        let deviceSpecific: UInt8 = (isWriteProtected ? 0x80 : 0) | (dpoFUA ? 0x10 : 0)
         if command.form == .six {
             data[0] = UInt8(clamping: data.count - 1)
             data[2] = deviceSpecific
@@ -58,93 +106,108 @@ public struct ModePages: Sendable, Equatable, BitwiseCopyable {
         return data
     }
 
+    /// The pages asked for (SPC-4 table 177): 3Fh is all of them, with FFh those in subpage format too.
+    private func pages(code: UInt8, subpage: UInt8) throws(Sense) -> [Page] {
+        let ofCode = code == Self.allPages ? pages : pages.filter { $0.code == code }
+        guard !ofCode.isEmpty else { throw .invalidFieldInCDB(byte: 2, bit: 5) }
+        if subpage == Self.allSubpages { return ofCode }
+        guard code != Self.allPages || subpage == 0 else { throw .invalidFieldInCDB(byte: 3) }
+        let wanted = ofCode.filter { $0.subpage == subpage }
+        guard !wanted.isEmpty else { throw .invalidFieldInCDB(byte: 3) }
+        return wanted
+    }
+
     /// One page, from PAGE CODE to its last byte; PS is zero.
     public func bytes(of page: Page, _ control: ModeSense.PageControl = .current) -> [UInt8] {
         var data = [UInt8].zeros(page.length)
-        data[0] = page.rawValue
-        data[1] = UInt8(page.length - 2)
-        guard control != .changeable else { return data }
-        switch page {
-        case .readWriteErrorRecovery: break
-        case .caching:
-            if writeCacheEnabled { data[2] = 0x04 }
-        case .control:
-            data[2] = 0x02  // GLTSD: log parameters are not saved on their own
-            data[5] = 0x40  // TAS: LIO answers TASK ABORTED
-            data.store(UInt16(0xFFFF), at: 8)  // BUSY TIMEOUT PERIOD: unlimited
+        if page.isSubpageFormat {
+            data[0] = 0x40 | page.code  // SPF
+            data[1] = page.subpage
+            data.store(UInt16(page.length - 4), at: 2)
+        } else {
+            data[0] = page.code
+            data[1] = UInt8(page.length - 2)
+        }
+        switch control {
+        case .current: encode(page, into: &data)
+        case .default: atDefaults.encode(page, into: &data)
+        case .changeable: encodeMask(page, into: &data)
         }
         return data
     }
-}
 
-extension ModePages {
-    /// Judges the parameter list of a MODE SELECT. Every page in it has to hold the values in force.
-    ///
-    /// The page code is that of the list; the original looks for it in the CDB, where it is not.
-    /// - Parameter delivered: the data-out bytes; those beyond PARAMETER LIST LENGTH are not looked at.
-    /// - Returns: `nil` for GOOD; PARAMETER LIST LENGTH ERROR where the header or a page is cut or fewer bytes
-    ///   were delivered than the CDB says; INVALID FIELD IN PARAMETER LIST, with a pointer, for anything that
-    ///   would change.
-    public func refusal(of command: ModeSelect, delivered: UnsafeRawBufferPointer) -> Sense? {
-        let length = Int(command.parameterListLength)
-        guard length > 0 else { return nil }
-        guard delivered.count >= length else { return .parameterListLengthError }
-        let list = UnsafeRawBufferPointer(rebasing: delivered[..<length])
-
-        guard length >= command.form.modeHeaderLength else { return .parameterListLengthError }
-        if let refusal = Self.refusal(ofHeader: list, command.form) { return refusal }
-
-        var offset = command.form.modeHeaderLength
-        while offset < length {
-            switch verdict(onPageAt: offset, in: list) {
-            case .same(let length): offset += length
-            case .refused(let sense): return sense
-            }
-        }
-        return nil
+    private var atDefaults: ModePages {
+        var pages = self
+        pages.writeCacheEnabled = defaultWriteCacheEnabled
+        pages.softwareWriteProtect = false
+        pages.descriptorSense = false
+        return pages
     }
 
-    /// MEDIUM TYPE must be that of a disk and BLOCK DESCRIPTOR LENGTH zero, since MODE SENSE returns none. MODE
-    /// DATA LENGTH and the device-specific byte are reserved in a MODE SELECT and initiators send back what
-    /// MODE SENSE gave them.
-    private static func refusal(ofHeader list: UnsafeRawBufferPointer, _ form: CDBForm) -> Sense? {
-        let (mediumType, descriptors) = form == .six ? (1, 3..<4) : (2, 6..<8)
-        guard list[mediumType] == 0 else { return .invalidFieldInParameterList(byte: UInt16(mediumType)) }
-        guard list[descriptors].allSatisfy({ $0 == 0 }) else {
-            return .invalidFieldInParameterList(byte: UInt16(descriptors.lowerBound))
+    private static let wce: UInt8 = 0x04
+    private static let dSense: UInt8 = 0x04
+    private static let swp: UInt8 = 0x08
+
+    private func encode(_ page: Page, into data: inout [UInt8]) {
+        switch page {
+        case .readWriteErrorRecovery:
+            if softThreshold != nil { data[7] = 0x80 }  // LBPERE: threshold notification is on
+        case .caching:
+            if writeCacheEnabled { data[2] = Self.wce }
+        case .control:
+            data[2] = 0x02 | (descriptorSense ? Self.dSense : 0)  // GLTSD: log parameters are not saved
+            data[4] = softwareWriteProtect ? Self.swp : 0
+            data[5] = 0x40  // TAS: LIO answers TASK ABORTED
+            data.store(UInt16(0xFFFF), at: 8)  // BUSY TIMEOUT PERIOD: unlimited
+        case .controlExtension:
+            data[4] = 0x01  // IALUAE: LIO changes access states by itself where it has any
+        case .logicalBlockProvisioning:
+            guard let threshold = softThreshold else { return }
+            // ENABLED; THRESHOLD TYPE 000b, soft; THRESHOLD ARMING: decreasing or increasing
+            data[16] = 0x80 | (threshold.resource == .available ? 0x00 : 0x01)
+            data[17] = threshold.resource.rawValue
+            data.store(UInt32(clamping: threshold.blocks >> UInt64(threshold.exponent)), at: 20)
         }
-        return nil
     }
 
-    private enum PageVerdict {
-        case same(length: Int)
-        case refused(Sense)
+    private func encodeMask(_ page: Page, into data: inout [UInt8]) {
+        switch page {
+        case .caching: data[2] = writeCacheChangeable ? Self.wce : 0
+        case .control: (data[2], data[4]) = (Self.dSense, Self.swp)
+        case .readWriteErrorRecovery, .controlExtension, .logicalBlockProvisioning: break
+        }
     }
 
-    private func verdict(onPageAt start: Int, in list: UnsafeRawBufferPointer) -> PageVerdict {
-        func refused(_ index: Int, bit: UInt8? = nil) -> PageVerdict {
-            .refused(.invalidFieldInParameterList(byte: UInt16(clamping: start + index), bit: bit))
+    /// Takes the changeable bits out of a page of a parameter list that begins at `start`.
+    mutating func adopt(_ page: Page, at start: Int, in list: UnsafeRawBufferPointer) {
+        switch page {
+        case .caching:
+            if writeCacheChangeable { writeCacheEnabled = list[start + 2] & Self.wce != 0 }
+        case .control:
+            descriptorSense = list[start + 2] & Self.dSense != 0
+            softwareWriteProtect = list[start + 4] & Self.swp != 0
+        case .readWriteErrorRecovery, .controlExtension, .logicalBlockProvisioning: break
         }
-        // PS (bit 7) is reserved in a MODE SELECT; SPF (bit 6) would be a subpage.
-        guard list[start] & 0x40 == 0 else { return refused(0, bit: 6) }
-        guard let page = Page(rawValue: list[start] & 0x3F) else { return refused(0, bit: 5) }
-        let current = bytes(of: page)
-        guard start + 1 < list.count else { return .refused(.parameterListLengthError) }
-        guard list[start + 1] == current[1] else { return refused(1) }
-        guard current.count <= list.count - start else { return .refused(.parameterListLengthError) }
-        for index in 2..<current.count where list[start + index] != current[index] {
-            return refused(index)
-        }
-        return .same(length: current.count)
     }
 }
 
 extension ModePages.Page {
+    /// PAGE CODE.
+    var code: UInt8 { UInt8(rawValue >> 8) }
+
+    /// SUBPAGE CODE; zero for a page that is not in subpage format.
+    var subpage: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
+
+    /// SPF: the header has four bytes, not two.
+    var isSubpageFormat: Bool { subpage != 0 }
+
     /// The length of the whole page in bytes.
     var length: Int {
         switch self {
         case .readWriteErrorRecovery, .control: 12
         case .caching: 20
+        case .controlExtension: 32
+        case .logicalBlockProvisioning: 24  // one threshold descriptor
         }
     }
 }

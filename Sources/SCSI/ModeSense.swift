@@ -4,9 +4,9 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     public enum PageControl: UInt8, Sendable, BitwiseCopyable {
         /// Those in force.
         case current = 0
-        /// A mask of what MODE SELECT can change: nothing.
+        /// A mask of what MODE SELECT can change.
         case changeable = 1
-        /// Those after a reset: the same as the current.
+        /// Those of a unit just opened.
         case `default` = 2
     }
 
@@ -34,18 +34,15 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     }
 
     init(six cdb: CDB) throws(Sense) {
-        try self.init(form: .six, cdb, allocationLength: UInt16(cdb[4]), at: 4)
+        try self.init(form: .six, cdb, allocationLength: UInt16(cdb[4]))
     }
 
     init(ten cdb: CDB) throws(Sense) {
-        try self.init(form: .ten, cdb, allocationLength: cdb.u16(at: 7), at: 7)
+        try self.init(form: .ten, cdb, allocationLength: cdb.u16(at: 7))
     }
 
-    private init(form: CDBForm, _ cdb: CDB, allocationLength: UInt16, at field: UInt16) throws(Sense) {
-        // The original refuses an allocation length that cuts the header, though not one of zero.
-        guard allocationLength == 0 || Int(allocationLength) >= form.modeHeaderLength else {
-            throw .invalidFieldInCDB(byte: field)
-        }
+    /// An allocation length that cuts the header is no error (SPC-4 4.2.5.6), though the original makes it one.
+    private init(form: CDBForm, _ cdb: CDB, allocationLength: UInt16) throws(Sense) {
         guard let control = PageControl(rawValue: cdb[2] >> 6) else { throw .savingParametersNotSupported }
         self.init(
             form: form, pageControl: control, pageCode: cdb[2] & 0x3F, subpageCode: cdb[3],

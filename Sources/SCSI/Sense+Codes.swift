@@ -22,6 +22,12 @@ extension Sense {
     /// LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE: what a fenced gateway answers.
     public static let targetPortInStandbyState = Sense(.notReady, 0x04, 0x0B)
 
+    /// LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS.
+    /// - Parameter progress: how much is done, in 65 536ths.
+    public static func sanitizeInProgress(_ progress: UInt16) -> Sense {
+        Sense(.notReady, 0x04, 0x1B, specific: .progress(progress))
+    }
+
     // MARK: Medium and hardware errors
 
     /// WRITE ERROR.
@@ -29,6 +35,12 @@ extension Sense {
 
     /// UNRECOVERED READ ERROR.
     public static let unrecoveredReadError = Sense(.mediumError, 0x11, 0x00)
+
+    /// FORMAT COMMAND FAILED.
+    public static let formatCommandFailed = Sense(.mediumError, 0x31, 0x01)
+
+    /// SANITIZE COMMAND FAILED: until a sanitize succeeds, or EXIT FAILURE MODE ends it.
+    public static let sanitizeCommandFailed = Sense(.mediumError, 0x31, 0x03)
 
     /// INTERNAL TARGET FAILURE.
     public static let internalTargetFailure = Sense(.hardwareError, 0x44, 0x00)
@@ -76,6 +88,15 @@ extension Sense {
     public static let savingParametersNotSupported = Sense(.illegalRequest, 0x39, 0x00)
 
     // MARK: Unit attentions
+
+    /// MODE PARAMETERS CHANGED: by a MODE SELECT of another initiator.
+    public static let modeParametersChanged = Sense(.unitAttention, 0x2A, 0x01)
+
+    /// COMMANDS CLEARED BY ANOTHER INITIATOR.
+    public static let commandsClearedByAnotherInitiator = Sense(.unitAttention, 0x2F, 0x00)
+
+    /// THIN PROVISIONING SOFT THRESHOLD REACHED.
+    public static let thinProvisioningSoftThresholdReached = Sense(.unitAttention, 0x38, 0x07)
 
     /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED.
     public static let implicitAsymmetricAccessStateTransitionFailed = Sense(.unitAttention, 0x2A, 0x07)

@@ -55,7 +55,7 @@ public struct UnitIdentity: Sendable, Equatable {
     var designators: [UInt8] {
         var list: [UInt8] = []
         Self.append(.t10Vendor, terminatedVendorAndSerial, to: &list)
-        Self.append(.naa, registeredExtendedName, to: &list)
+        Self.append(.naa, Self.nameDesignator(serial: serial), to: &list)
         Self.append(.vendorSpecific, Self.terminated(configString, upTo: Self.longestDesignator), to: &list)
         if let port {
             Self.append(.relativePort, Self.padded(port.relativeIdentifier), of: port, to: &list)
@@ -67,13 +67,14 @@ public struct UnitIdentity: Sendable, Equatable {
     }
 
     /// NAA 6, IEEE company id 001405h, then the first 25 hexadecimal digits of the serial number, whatever
-    /// stands between them, filled with zeros: the kernel's own scheme for its other backstores.
-    private var registeredExtendedName: [UInt8] {
+    /// stands between them, filled with zeros: the kernel's own scheme for its other backstores. 16 bytes, which
+    /// EXTENDED COPY names the unit by.
+    public static func nameDesignator(serial: String) -> [UInt8] {
         var name = [UInt8].zeros(16)
         name.replaceSubrange(0..<4, with: [0x60, 0x01, 0x40, 0x50])
         var nibble = 7
         for character in serial.utf8 where nibble < 32 {
-            guard let digit = Self.hexDigit(character) else { continue }
+            guard let digit = hexDigit(character) else { continue }
             name[nibble / 2] |= nibble.isMultiple(of: 2) ? digit << 4 : digit
             nibble += 1
         }

@@ -136,6 +136,12 @@ public struct CommandRing: ~Copyable {
         return count
     }
 
+    /// The number of a command that a notice just taken names; nil beyond ``TaskManagementNotice/commandCount``.
+    public func commandID(_ index: Int, of notice: TaskManagementNotice) -> UInt16? {
+        guard index >= 0, index < notice.commandCount else { return nil }
+        return ctcmu_load_u16(ring + Int(notice.offset) + Int(CTCMU_TMR_SIZE) + 2 * index)
+    }
+
     /// Copies the iovecs of an entry just taken, as pointers into the mapping.
     ///
     /// - Parameter buffer: room for `entry.segmentCount` iovecs.

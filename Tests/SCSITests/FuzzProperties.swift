@@ -56,7 +56,9 @@ private func exercise(_ command: Command) {
         _ = command.refusal(limits: limits)
         check(command.range)
     case .modeSense(let command):
-        let pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: true)
+        let threshold = ModePages.SoftThreshold(resource: .used, blocks: 1 << 30, exponent: 11)
+        let pages = ModePages(
+            writeCacheEnabled: true, dpoFUA: true, writeProtected: true, softThreshold: threshold)
         _ = try? pages.response(to: command)
     case .inquiry(let command):
         let pages = VitalProductData(
@@ -72,8 +74,13 @@ private func exercise(_ command: Command) {
     case .verify(let command), .writeAndVerify(let command):
         check(command.range)
         precondition(command.dataBlocks <= UInt64(command.blocks))
-    case .orWrite(let access), .writeAtomic(let access):
+    case .orWrite(let access):
         check(access.range)
+    case .writeAtomic(let access):
+        check(access.range)
+        var atomic = limits
+        atomic.atomic = BlockLimits.Atomic(maximumBlocks: 256, alignmentBlocks: 8, granularityBlocks: 8)
+        if access.atomicRefusal(limits: atomic) == nil { precondition(access.blocks <= 256) }
     case .prefetch(let command):
         check(command.range(in: .fuzzed))
     case .readDefectData(let command):
@@ -83,10 +90,15 @@ private func exercise(_ command: Command) {
         let whole = BlockRange(lba: command.lba, blocks: .max)
         let runs = [GetLBAStatus.Descriptor(range: whole, isMapped: true)]
         precondition(command.response(runs).count <= 8 + 16 * GetLBAStatus.maximumDescriptors)
+    case .logSense(let command):
+        let space = ProvisioningSpace(availableBlocks: .max, usedBlocks: .max, thresholdExponent: 255)
+        if let data = try? command.response(space: space) { precondition(data.count <= 28) }
+    case .reportSupportedOperationCodes(let command):
+        if let data = try? command.response(.all) { precondition(data.count >= 4) }
+    case .reportSupportedTaskManagementFunctions(let command):
+        precondition(command.response.count == (command.extended ? 16 : 4))
     case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit, .sanitize, .formatUnit,
-        .logSense,
-        .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults, .reportSupportedOperationCodes,
-        .reportSupportedTaskManagementFunctions:
+        .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults:
         break
     }
 }
@@ -115,9 +127,12 @@ private func unmap(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
 }
 
 private func modeSelect(_ bytes: UnsafeRawBufferPointer, _ command: ModeSelect) {
-    let pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: false)
-    if let refusal = pages.refusal(of: command, delivered: bytes) {
-        precondition(refusal.key == .illegalRequest)
+    let opened = ModePages(
+        writeCacheEnabled: true, writeCacheChangeable: true, dpoFUA: true, writeProtected: false,
+        softThreshold: ModePages.SoftThreshold(resource: .available, blocks: 1 << 20, exponent: 11))
+    var pages = opened
+    if let refusal = pages.select(command, delivered: bytes) {
+        precondition(refusal.key == .illegalRequest && pages == opened)
     } else {
         precondition(command.parameterListLength == 0 || Int(command.parameterListLength) <= bytes.count)
     }

@@ -1,23 +1,17 @@
 import SCSI
 import Testing
 
-@Suite("INQUIRY: standard data and vital product data")
+@Suite("INQUIRY: standard data and identity")
 struct InquiryTests {
     private static let serial = "c0a80a01-7f3d-4e5b-9a8c-123456789abc"
     private static let port = UnitIdentity.Port(
         relativeIdentifier: 0x0102, protocolIdentifier: 5, targetPortGroup: 3,
         targetName: "iqn.2003-01.org.example:disk", portalGroupTag: 1)
-    private static let unmap = BlockLimits.Unmap(
-        maximumBlocks: 0x0200_0000, granularity: 0x2000, alignment: 0x2000)
 
-    private func pages(
-        port: UnitIdentity.Port? = nil, unmap: BlockLimits.Unmap? = Self.unmap,
-        provisioning: ProvisioningFlags = .unmappable(readsZeros: true), rotation: UInt16 = 0
-    ) -> VitalProductData {
+    private func pages(port: UnitIdentity.Port? = nil) -> VitalProductData {
         VitalProductData(
             identity: UnitIdentity(serial: Self.serial, configString: "rbd/pool/image", port: port),
-            limits: BlockLimits(maximumTransferBlocks: 0x400, optimalTransferBlocks: 0x400, unmap: unmap),
-            provisioning: provisioning, mediumRotationRate: rotation)
+            limits: BlockLimits(maximumTransferBlocks: 0x400, optimalTransferBlocks: 0x400), provisioning: .none)
     }
 
     @Test(
@@ -28,34 +22,16 @@ struct InquiryTests {
         ])
     func standard(_ support: TargetPortGroupSupport, _ byte5: UInt8) {
         let expected =
-            hex("00 00 05 02 1F") + [byte5]  // TPGS, 3PC
+            hex("00 00 05 02 45") + [byte5]  // TPGS, 3PC
             + hex("00 02") + "LIO-ORG TCMU device     0002".utf8
+            + zeros(22) + hex("00A0 0300 04C0") + zeros(10)  // SAM-5, SPC-3, SBC-3
         #expect(hexText(StandardInquiry(targetPortGroupSupport: support).bytes) == hexText(expected))
-        #expect(expected.count == 36)
+        #expect(expected.count == 5 + 0x45)
     }
 
     @Test("3PC can be withheld")
     func thirdPartyCopy() {
         #expect(StandardInquiry(targetPortGroupSupport: .none, thirdPartyCopy: false).bytes[5] == 0)
-    }
-
-    @Test("VPD 00h lists the pages in ascending order, itself first")
-    func supportedPages() {
-        #expect(pages().page(0x00) == hex("00 00 0006 00 80 83 B0 B1 B2"))
-    }
-
-    @Test("there is no page that 00h does not list, and each says its own code")
-    func listedPages() {
-        let listed = Set(pages().bytes(of: .supportedPages).dropFirst(4))
-        for code in 0...UInt8.max {
-            let page = pages().page(code)
-            #expect((page != nil) == listed.contains(code))
-            if let page {
-                #expect(page[1] == code)
-                #expect(Int(page[2]) << 8 | Int(page[3]) == page.count - 4)
-            }
-        }
-        #expect(VitalProductData.unsupportedPage == .invalidFieldInCDB(byte: 2))
     }
 
     @Test("VPD 80h: the serial number and a NUL")
@@ -154,62 +130,5 @@ struct InquiryTests {
         #expect(offset == page.count)
         #expect(designators == 7)
         #expect(pages.bytes(of: .unitSerialNumber).count == 4 + min(length, 254) + 1)
-    }
-
-    @Test("VPD B0h of a unit that can unmap")
-    func blockLimits() {
-        let expected =
-            hex(
-                """
-                00 B0 003C
-                01                # WSNZ
-                01                # MAXIMUM COMPARE AND WRITE LENGTH
-                0000              # OPTIMAL TRANSFER LENGTH GRANULARITY
-                00000400          # MAXIMUM TRANSFER LENGTH
-                00000400          # OPTIMAL TRANSFER LENGTH
-                00000000          # MAXIMUM PREFETCH LENGTH
-                02000000          # MAXIMUM UNMAP LBA COUNT
-                00000004          # MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT
-                00002000          # OPTIMAL UNMAP GRANULARITY
-                80002000          # UGAVALID, UNMAP GRANULARITY ALIGNMENT
-                00000000FFFFFFFF  # MAXIMUM WRITE SAME LENGTH
-                """) + zeros(20)
-        #expect(hexText(pages().bytes(of: .blockLimits)) == hexText(expected))
-    }
-
-    @Test("VPD B0h of a unit that cannot unmap says nothing of it")
-    func blockLimitsWithoutUnmap() {
-        let page = pages(unmap: nil).bytes(of: .blockLimits)
-        #expect(page[20..<36].allSatisfy { $0 == 0 })
-        #expect(page.count == 64)
-    }
-
-    @Test("VPD B1h: rotation rate", arguments: [(UInt16(0), "0000"), (1, "0001"), (7200, "1C20")])
-    func characteristics(_ rate: UInt16, _ bytes: String) {
-        let page = pages(rotation: rate).bytes(of: .blockDeviceCharacteristics)
-        #expect(page == hex("00 B1 003C") + hex(bytes) + zeros(58))
-    }
-
-    @Test("VPD B2h claims what the unit can do, and no more")
-    func provisioning() {
-        func page(_ flags: ProvisioningFlags) -> [UInt8] {
-            pages(provisioning: flags).bytes(of: .logicalBlockProvisioning)
-        }
-        #expect(page(.unmappable(readsZeros: true)) == hex("00 B2 0004 00 E4 00 00"))
-        #expect(page(.unmappable(readsZeros: false)) == hex("00 B2 0004 00 E0 00 00"))
-        #expect(page(.none) == hex("00 B2 0004 00 00 00 00"))
-        let readsZerosAlone = ProvisioningFlags(lbpu: false, lbpws: false, lbpws10: false, lbprz: true)
-        #expect(page(readsZerosAlone) == hex("00 B2 0004 00 00 00 00"))
-        let lbpws10Alone = ProvisioningFlags(lbpu: false, lbpws: false, lbpws10: true, lbprz: false)
-        #expect(page(lbpws10Alone) == hex("00 B2 0004 00 20 00 00"))
-    }
-
-    @Test("an allocation length cuts the data, not the counts in it")
-    func truncation() {
-        let data = pages().bytes(of: .supportedPages)
-        #expect(data.truncated(toAllocationLength: 0) == [])
-        #expect(data.truncated(toAllocationLength: 5) == data[..<5])
-        #expect(data.truncated(toAllocationLength: 10) == data[...])
-        #expect(data.truncated(toAllocationLength: .max) == data[...])
     }
 }

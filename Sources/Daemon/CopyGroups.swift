@@ -1,0 +1,41 @@
+internal import LogicalUnit
+internal import SCSI
+internal import Synchronization
+
+/// The copy groups that devices were configured with, by name. A group lives as long as the daemon.
+final class CopyGroups: Sendable {
+    private let groups = Mutex<[String: CopyGroup]>([:])
+
+    /// The group of that name, made when first asked for.
+    func group(named name: String) -> CopyGroup {
+        groups.withLock { groups in
+            if let group = groups[name] { return group }
+            let group = CopyGroup()
+            groups[name] = group
+            return group
+        }
+    }
+}
+
+/// One unit's place in its copy group.
+struct CopyMembership: Sendable {
+    let group: CopyGroup
+    let name: String
+    let capacity: Capacity
+
+    init(group: CopyGroup, profile: UnitProfile) {
+        self.group = group
+        name = profile.name
+        capacity = profile.capacity
+    }
+
+    /// The unit is attached: the others may reach it.
+    func join(_ unit: any ControlledUnit, _ loop: EngineLoop) {
+        group.join(name, unit: unit, loop: loop, capacity: capacity)
+    }
+
+    /// The unit is about to leave its loop.
+    func leave() {
+        group.leave(name)
+    }
+}

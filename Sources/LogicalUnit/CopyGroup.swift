@@ -1,0 +1,76 @@
+internal import BlockBackend
+public import SCSI
+internal import Synchronization
+
+/// Logical units that may copy from and to one another by EXTENDED COPY.
+///
+/// Whoever may write one LUN of a group can read and overwrite all the others through it, whatever LUN masking says
+/// (CVE-2020-28374). So a unit is in a group only where its configuration names one, and without a group it copies
+/// within itself alone.
+public final class CopyGroup: Sendable {
+    private struct Member {
+        let peer: CopyPeer
+        /// NAA designator; nil until the unit has learned it.
+        var designator: [UInt8]?
+    }
+
+    private let members = Mutex<[String: Member]>([:])
+
+    /// An empty group.
+    public init() {}
+
+    /// Makes an attached unit reachable for the others.
+    ///
+    /// - Parameters:
+    ///   - name: tells it from the others, and is its profile's name.
+    ///   - capacity: of the unit.
+    public func join(_ name: String, unit: any ControlledUnit, loop: EngineLoop, capacity: Capacity) {
+        let peer = CopyPeer(capacity: capacity) { request in
+            loop.ask(unit) {
+                unit.serve(request)
+            } otherwise: {
+                request.ticket.post(.goneAway)
+            }
+        }
+        members.withLock { $0[name] = Member(peer: peer) }
+    }
+
+    /// The unit is about to leave its loop: no new request reaches it.
+    public func leave(_ name: String) {
+        _ = members.withLock { $0.removeValue(forKey: name) }
+    }
+
+    /// The unit has learned by which designator initiators name it.
+    func announce(_ name: String, designator: [UInt8]) {
+        members.withLock { $0[name]?.designator = designator }
+    }
+
+    /// The one unit that has this designator; nil where there is none, or two claim it.
+    func peer(_ designator: [UInt8]) -> CopyPeer? {
+        members.withLock { members in
+            let found = members.values.filter { $0.designator == designator }
+            return found.count == 1 ? found.first?.peer : nil
+        }
+    }
+}
+
+/// Another unit of the group, as the copying one sees it.
+struct CopyPeer: Sendable {
+    let capacity: Capacity
+    /// Leaves a request with it; the ticket is posted in the end, always.
+    let submit: @Sendable (PeerRequest) -> Void
+}
+
+/// A read or a write that one unit carries out for another.
+public struct PeerRequest: @unchecked Sendable {
+    // SAFETY: the memory belongs to the asking command, which is in flight until the ticket is posted.
+    let isWrite: Bool
+    let range: BlockRange
+    let memory: UnsafeMutableRawBufferPointer
+    let ticket: IOTicket
+}
+
+extension IOResult {
+    /// The other unit is not there any longer, or is being stopped (ESHUTDOWN).
+    static var goneAway: IOResult { IOResult(code: -108) }
+}

@@ -1,0 +1,125 @@
+internal import BlockBackend
+internal import SCSI
+
+/// Where an EXTENDED COPY stands.
+struct CopyRun {
+    /// Where blocks come from or go to.
+    enum Endpoint {
+        /// The unit that got the command.
+        case own
+        case peer(CopyPeer)
+    }
+
+    /// One segment with its units found and its sizes in bytes.
+    struct Segment {
+        let source: Endpoint
+        let destination: Endpoint
+        let sourceBytes: ByteExtent
+        let destinationBytes: ByteExtent
+    }
+
+    let segments: [Segment]
+    /// LIST IDENTIFIER, where the initiator may ask about the copy.
+    let listIdentifier: UInt32?
+    /// Its status is kept when it is over, until somebody has asked.
+    let isHeld: Bool
+    /// The form of the command.
+    let form: ExtendedCopy.ListIdentifierLength
+    /// The segment under way.
+    private(set) var index = 0
+    /// Bytes of it that are done.
+    private(set) var done: UInt64 = 0
+    /// Bytes that are done in all.
+    private(set) var total: UInt64 = 0
+    /// The piece under way has been read and is being written.
+    var isWriting = false
+
+    init(
+        segments: [Segment], listIdentifier: UInt32?, isHeld: Bool, form: ExtendedCopy.ListIdentifierLength
+    ) {
+        self.segments = segments
+        self.listIdentifier = listIdentifier
+        self.isHeld = isHeld
+        self.form = form
+        skipEmpty()
+    }
+
+    /// The segment under way; nil when all are done.
+    var current: Segment? { index < segments.count ? segments[index] : nil }
+
+    /// Bytes of the next piece.
+    func pieceLength(upTo limit: UInt64) -> UInt64 {
+        current.map { min(limit, $0.sourceBytes.length - done) } ?? 0
+    }
+
+    /// A piece has been written.
+    mutating func advance(by length: UInt64) {
+        done += length
+        total += length
+        if let current, done >= current.sourceBytes.length {
+            index += 1
+            done = 0
+            skipEmpty()
+        }
+    }
+
+    private mutating func skipEmpty() {
+        while let current, current.sourceBytes.length == 0 { index += 1 }
+    }
+
+    /// The bytes of the unit itself that the copy alters, in one extent, for commands that must not overlap it.
+    var ownExtent: ByteExtent {
+        var start = UInt64.max
+        var end: UInt64 = 0
+        for segment in segments {
+            guard case .own = segment.destination, segment.destinationBytes.length > 0 else { continue }
+            start = min(start, segment.destinationBytes.offset)
+            end = max(end, segment.destinationBytes.offset + segment.destinationBytes.length)
+        }
+        return start < end ? ByteExtent(offset: start, length: end - start) : ByteExtent(offset: 0, length: 0)
+    }
+}
+
+/// What is known about copies that initiators may ask about with RECEIVE COPY RESULTS.
+struct CopyHistory {
+    /// Bound: older ones are forgotten.
+    private static let limit = 16
+
+    private var entries: [CopyStatus] = []
+
+    subscript(listIdentifier: UInt32) -> CopyStatus? {
+        entries.first { $0.listIdentifier == listIdentifier }
+    }
+
+    /// Keeps the newest word on a copy.
+    mutating func record(_ status: CopyStatus) {
+        if let position = entries.firstIndex(where: { $0.listIdentifier == status.listIdentifier }) {
+            entries.remove(at: position)
+        } else if entries.count >= CopyHistory.limit, let over = entries.firstIndex(where: { !$0.isInProgress }) {
+            entries.remove(at: over)
+        }
+        entries.append(status)
+    }
+
+    /// The initiator has been told how the copy ended.
+    mutating func forget(_ listIdentifier: UInt32) {
+        entries.removeAll { $0.listIdentifier == listIdentifier && !$0.isInProgress }
+    }
+}
+
+extension CopyLimits {
+    /// What a unit takes. As many copies at once as have memory.
+    static let served = CopyLimits(concurrentCopies: 16)
+}
+
+extension ThirdPartyCopy {
+    /// The same for page 8Fh.
+    static let served = ThirdPartyCopy(
+        maximumCSCDDescriptors: CopyLimits.served.maximumUnits,
+        maximumSegmentDescriptors: CopyLimits.served.maximumSegments,
+        maximumDescriptorListBytes: UInt32(CopyLimits.served.maximumListLength),
+        descriptorTypes: CopyLimits.descriptorTypes,
+        totalConcurrentCopies: UInt32(CopyLimits.served.concurrentCopies),
+        maximumIdentifiedCopies: UInt32(CopyLimits.served.concurrentCopies),
+        maximumSegmentBytes: CopyLimits.served.maximumSegmentBytes)
+}

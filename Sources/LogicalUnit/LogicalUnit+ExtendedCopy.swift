@@ -1,0 +1,227 @@
+internal import BlockBackend
+internal import Glibc
+internal import SCSI
+
+/// EXTENDED COPY: blocks moved by the target, within the unit or between units of one copy group.
+extension LogicalUnit where Backend: ~Copyable {
+    /// EXTENDED COPY, LID1 and LID4 (SPC-4 6.4, 6.5).
+    ///
+    /// - Parameter facts: its serial number is the unit's own designator.
+    mutating func extendedCopy(
+        _ command: consuming PendingCommand, _ copy: ExtendedCopy, _ facts: BackstoreFacts
+    ) {
+        let slot = command.slot
+        if copy.parameterListLength == 0 { return sendNothing(command) }
+        if lateCommands > 0 { return finish(command, .status(.busy)) }
+        let run: CopyRun
+        let list: CopyList
+        do throws(Sense) {
+            let wanted = min(Int(clamping: copy.parameterListLength), CopyLimits.served.maximumParameterListLength)
+            list = try withParameterList(slot, length: wanted) { bytes throws(Sense) -> CopyList in
+                try CopyList(bytes, for: copy, limits: .served)
+            }
+            run = try plan(list, copy.form, own: UnitIdentity.nameDesignator(serial: facts.serial))
+        } catch {
+            return finish(command, .check(error))
+        }
+        let extras = CommandExtras()
+        extras.copy = run
+        slots[slot].pointee.extras = extras
+        slots[slot].pointee.extent = run.ownExtent
+        slots[slot].pointee.durable = false
+        slots[slot].pointee.stage = .copyRead
+        if list.immediate { detach(slot) }
+        noteStatus(slot, list.immediate ? .inBackground : .inForeground)
+        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+        beginCopy(command)
+    }
+
+    /// Finds the units of every segment, and checks their blocks, before anything is moved.
+    private func plan(
+        _ list: CopyList, _ form: ExtendedCopy.ListIdentifierLength, own designator: [UInt8]
+    ) throws(Sense) -> CopyRun {
+        if list.keepsStatus, copies[list.listIdentifier]?.isInProgress == true {
+            throw .invalidFieldInParameterList(byte: 0)
+        }
+        var segments: [CopyRun.Segment] = []
+        for segment in list.segments {
+            let (source, from) = try endpoint(list, segment.source, own: designator)
+            let (destination, to) = try endpoint(list, segment.destination, own: designator)
+            if case .own = destination, isWriteProtected { throw .writeProtected }
+            let unit = segment.isCountInDestinationBlocks ? to.blockSize : from.blockSize
+            let bytes = UInt64(segment.blocks) * UInt64(unit)
+            segments.append(
+                CopyRun.Segment(
+                    source: source, destination: destination,
+                    sourceBytes: try Self.extent(segment.sourceLBA, bytes, in: from),
+                    destinationBytes: try Self.extent(segment.destinationLBA, bytes, in: to)))
+        }
+        return CopyRun(
+            segments: segments, listIdentifier: list.keepsStatus ? list.listIdentifier : nil,
+            isHeld: list.usage == .hold, form: form)
+    }
+
+    private func endpoint(
+        _ list: CopyList, _ index: Int, own: [UInt8]
+    ) throws(Sense) -> (CopyRun.Endpoint, Capacity) {
+        guard list.units.indices.contains(index) else { throw .copyTargetDeviceNotReachable }
+        let unit = list.units[index]
+        let found: (CopyRun.Endpoint, Capacity)
+        if unit.designator == own {
+            found = (.own, profile.capacity)
+        } else if let peer = profile.copyGroup?.peer(unit.designator) {
+            found = (.peer(peer), peer.capacity)
+        } else {
+            throw .copyTargetDeviceNotReachable
+        }
+        // DISK BLOCK LENGTH says which blocks the initiator means; others than ours would move the wrong bytes.
+        guard unit.blockSize == 0 || unit.blockSize == found.1.blockSize else {
+            throw .incorrectCopyTargetDeviceType
+        }
+        return found
+    }
+
+    /// The bytes of a segment on one unit. Where they are not whole blocks there, or beyond its end, the copy is
+    /// refused before it begins.
+    private static func extent(_ lba: UInt64, _ bytes: UInt64, in capacity: Capacity) throws(Sense) -> ByteExtent {
+        let blockSize = UInt64(capacity.blockSize)
+        guard bytes % blockSize == 0 else { throw .invalidFieldInParameterList }
+        let range = BlockRange(lba: lba, blocks: bytes / blockSize)
+        guard let found = range.byteRange(in: capacity) else { throw .copyTargetDeviceNotReachable }
+        return ByteExtent(offset: found.offset, length: found.length)
+    }
+
+    // MARK: - Piece by piece
+
+    /// Takes memory for one piece and reads the first.
+    mutating func beginCopy(_ command: consuming PendingCommand) {
+        guard takeBounce(command.slot, byteCount: Limits.bounceBytes) != nil else {
+            return failCopy(command, IOResult(code: -ENOMEM))
+        }
+        continueCopy(command)
+    }
+
+    /// Reads or writes the next piece, or answers when all segments are done.
+    mutating func continueCopy(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        for _ in 0..<Self.stepsPerTurn {
+            guard let extras = slots[slot].pointee.extras, let run = extras.copy,
+                let memory = slots[slot].pointee.bounce?.bytes
+            else { preconditionFailure("a copy without its plan") }
+            guard let segment = run.current else { return endCopy(command) }
+            guard mode == .serving else { return failCopy(command, .goneAway) }
+            let length = run.pieceLength(upTo: UInt64(memory.count))
+            let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
+            let whole = run.isWriting ? segment.destinationBytes : segment.sourceBytes
+            let extent = ByteExtent(offset: whole.offset + run.done, length: length)
+            slots[slot].pointee.stepLength = length
+            slots[slot].pointee.stage = run.isWriting ? .copyWrite : .copyRead
+            let endpoint = run.isWriting ? segment.destination : segment.source
+            switch move(piece, extent, at: endpoint, isWrite: run.isWriting, slot) {
+            case .pending: return park(command)
+            case .done(let result) where result.isSuccess: noteStep(slot)
+            case .done(let result): return advance(command, result)
+            }
+        }
+        yield(command)
+    }
+
+    private mutating func move(
+        _ memory: UnsafeMutableRawBufferPointer, _ extent: ByteExtent, at endpoint: CopyRun.Endpoint,
+        isWrite: Bool, _ slot: Int
+    ) -> Submission {
+        let ticket = slots.ticket(slot)
+        switch endpoint {
+        case .own where isWrite:
+            return backend.write(extent, from: slots.spare(slot, memory), durable: false, ticket: ticket)
+        case .own:
+            return backend.read(extent, into: slots.spare(slot, memory), ticket: ticket)
+        case .peer(let peer):
+            let blockSize = UInt64(peer.capacity.blockSize)
+            let range = BlockRange(lba: extent.offset / blockSize, blocks: extent.length / blockSize)
+            peer.submit(PeerRequest(isWrite: isWrite, range: range, memory: memory, ticket: ticket))
+            return .pending
+        }
+    }
+
+    /// A piece has been read, and is written next; or it has been written, and the next one is read.
+    private func noteStep(_ slot: Int) {
+        guard let extras = slots[slot].pointee.extras, var run = extras.copy else { return }
+        if run.isWriting { run.advance(by: slots[slot].pointee.stepLength) }
+        run.isWriting.toggle()
+        extras.copy = run
+    }
+
+    /// What was under way has come back.
+    mutating func copyStepDone(_ command: consuming PendingCommand) {
+        noteStep(command.slot)
+        continueCopy(command)
+    }
+
+    private mutating func endCopy(_ command: consuming PendingCommand) {
+        noteStatus(command.slot, .done)
+        sendNothing(command)
+    }
+
+    /// A piece could not be moved: COPY ABORTED with the code of the cause, or BUSY where trying again helps.
+    mutating func failCopy(_ command: consuming PendingCommand, _ result: IOResult) {
+        let slot = command.slot
+        var outcome = SenseTable.outcome(of: result.code, isRead: slots[slot].pointee.stage.isRead)
+        var state = CopyStatus.State.terminated
+        if case .check(let cause) = outcome {
+            let sense = Sense(.copyAborted, cause.asc, cause.ascq)
+            outcome = .check(sense)
+            state = .failed(sense)
+        }
+        noteStatus(slot, state)
+        finish(command, outcome)
+    }
+
+    /// Keeps where the copy stands for RECEIVE COPY RESULTS, if its initiator may ask.
+    private mutating func noteStatus(_ slot: Int, _ state: CopyStatus.State) {
+        guard let run = slots[slot].pointee.extras?.copy, let identifier = run.listIdentifier else { return }
+        copies.record(
+            CopyStatus(
+                listIdentifier: identifier, form: run.form, state: state,
+                segments: UInt16(clamping: run.index), bytes: run.total))
+        // LIST ID USAGE = 10b: nobody will ask once it is over.
+        if !run.isHeld { copies.forget(identifier) }
+    }
+
+    // MARK: - RECEIVE COPY RESULTS
+
+    /// RECEIVE COPY RESULTS (SPC-4 6.26 to 6.30).
+    mutating func receiveCopyResults(_ command: consuming PendingCommand, _ receive: ReceiveCopyResults) {
+        let data: [UInt8]
+        do throws(Sense) {
+            data = try receive.response(copies[receive.listIdentifier], limits: .served)
+        } catch {
+            return finish(command, .check(error))
+        }
+        // Told once it has ended; the identifier is free again.
+        if receive.action != .operatingParameters { copies.forget(receive.listIdentifier) }
+        send(command, data, allocationLength: receive.allocationLength)
+    }
+
+    // MARK: - For another unit
+
+    /// Reads or writes for a unit of the copy group. On the loop of this unit.
+    mutating func serve(_ request: PeerRequest) {
+        guard mode == .serving, condition.erasure == nil, condition.failure == nil, let command = slots.acquire()
+        else { return request.ticket.post(mode == .serving ? IOResult(code: -EBUSY) : .goneAway) }
+        let slot = command.slot
+        let record = slots[slot]
+        record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
+        record.pointee.isLate = false
+        record.pointee.isDetached = true
+        record.pointee.durable = false
+        record.pointee.reply = request.ticket
+        record.pointee.extent = ByteExtent(offset: 0, length: 0)
+        slots.iovecs(slot)[0] = iovec(iov_base: request.memory.baseAddress, iov_len: request.memory.count)
+        record.pointee.segmentCount = 1
+        record.pointee.segmentBytes = UInt64(request.memory.count)
+        record.pointee.bufferBytes = UInt64(request.memory.count)
+        let access = MediumAccess(lba: request.range.lba, blocks: UInt32(clamping: request.range.blocks))
+        if request.isWrite { write(command, access) } else { read(command, access) }
+    }
+}

@@ -1,0 +1,121 @@
+internal import BlockBackend
+internal import SCSI
+
+/// Commands that ask the backend about space. It may block over that, so it answers from elsewhere.
+extension LogicalUnit where Backend: ~Copyable {
+    /// GET LBA STATUS (SBC-4 5.5).
+    mutating func getLBAStatus(_ command: consuming PendingCommand, _ status: GetLBAStatus) {
+        guard status.lba < profile.capacity.blocks else {
+            return finish(command, .check(.logicalBlockAddressOutOfRange))
+        }
+        let range = BlockRange(lba: status.lba, blocks: profile.capacity.blocks - status.lba)
+        if let outcome = refusal(of: range, modifies: false) { return finish(command, outcome) }
+        guard backend.capabilities.reportsAllocation else {
+            let whole = GetLBAStatus.Descriptor(range: range, isMapped: true)
+            return send(command, status.response([whole]), allocationLength: status.allocationLength)
+        }
+        ask(command, .allocation(extent(of: range), limit: status.wantedDescriptors))
+    }
+
+    /// LOG SENSE (SPC-5 6.8).
+    mutating func logSense(_ command: consuming PendingCommand, _ log: LogSense) {
+        guard backend.capabilities.reportsSpace else { return answer(command, log, nil) }
+        ask(command, .space)
+    }
+
+    /// Puts the question to the backend; the answer comes to ``answerSurvey(_:)``.
+    private mutating func ask(_ command: consuming PendingCommand, _ question: Survey.Question) {
+        let slot = command.slot
+        let survey = Survey(question)
+        let extras = CommandExtras()
+        extras.survey = survey
+        slots[slot].pointee.extras = extras
+        slots[slot].pointee.stage = .survey
+        settle(command, backend.survey(survey, ticket: slots.ticket(slot)))
+    }
+
+    /// The backend has answered.
+    mutating func answerSurvey(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        guard let survey = slots[slot].pointee.extras?.survey else {
+            preconditionFailure("an answer to no question")
+        }
+        if slots[slot].pointee.isDetached { return judgeSpace(command, survey) }
+        switch decode(slot) {
+        case .command(.getLBAStatus(let status)):
+            send(
+                command, status.response(descriptors(of: survey.runs, from: status.lba)),
+                allocationLength: status.allocationLength)
+        case .command(.logSense(let log)): answer(command, log, survey)
+        default: preconditionFailure("a survey for a command that asks for none")
+        }
+    }
+
+    private mutating func answer(_ command: consuming PendingCommand, _ log: LogSense, _ survey: Survey?) {
+        let blockSize = UInt64(profile.capacity.blockSize)
+        let space = survey.map {
+            ProvisioningSpace(
+                availableBlocks: $0.availableBytes.map { $0 / blockSize },
+                usedBlocks: $0.usedBytes.map { $0 / blockSize },
+                thresholdExponent: advertisement.thresholdExponent)
+        }
+        do throws(Sense) {
+            let data = try log.response(space: space)
+            send(command, data, allocationLength: UInt32(log.allocationLength))
+        } catch {
+            finish(command, .check(error))
+        }
+    }
+
+    /// Bytes to blocks: a block of which any byte is allocated counts as mapped.
+    private func descriptors(of runs: [AllocationRun], from lba: UInt64) -> [GetLBAStatus.Descriptor] {
+        let blockSize = UInt64(profile.capacity.blockSize)
+        var list: [GetLBAStatus.Descriptor] = []
+        var next = lba
+        for run in runs {
+            let last = run.extent.offset + run.extent.length
+            let end = run.isMapped ? (last + blockSize - 1) / blockSize : last / blockSize
+            guard end > next else { continue }
+            if let previous = list.last, previous.isMapped == run.isMapped {
+                list[list.count - 1].range.blocks += end - next
+            } else {
+                list.append(.init(range: BlockRange(lba: next, blocks: end - next), isMapped: run.isMapped))
+            }
+            next = end
+        }
+        return list
+    }
+
+    // MARK: - Thin provisioning
+
+    /// Bytes written between two looks at the space that is left.
+    private var spaceCheckInterval: Int64 { 256 << 20 }
+
+    /// Asks how much space there is left, without any initiator's command: so much has been written since last time.
+    mutating func checkSpace() {
+        bytesUntilSpaceCheck = spaceCheckInterval
+        guard mode == .serving, let command = slots.acquire() else { return }
+        let record = slots[command.slot]
+        record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
+        record.pointee.isDetached = true
+        record.pointee.isLate = false
+        record.pointee.segmentCount = 0
+        record.pointee.segmentBytes = 0
+        record.pointee.extent = ByteExtent(offset: 0, length: 0)
+        ask(command, .space)
+    }
+
+    /// THIN PROVISIONING SOFT THRESHOLD REACHED, once for each time that the space falls below it.
+    private mutating func judgeSpace(_ command: consuming PendingCommand, _ survey: Survey) {
+        if let threshold = advertisement.softThresholdBytes, let available = survey.availableBytes {
+            if available > threshold {
+                isShortOfSpace = false
+            } else if !isShortOfSpace {
+                isShortOfSpace = true
+                condition.raise(.thinProvisioningSoftThresholdReached)
+                report(.spaceLow(availableBytes: available, thresholdBytes: threshold))
+            }
+        }
+        finish(command, .good)
+    }
+}

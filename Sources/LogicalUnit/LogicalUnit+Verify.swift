@@ -1,0 +1,125 @@
+internal import BlockBackend
+internal import Glibc
+internal import SCSI
+
+/// VERIFY and WRITE AND VERIFY: the medium read into memory of the unit's own, and compared if there is something to
+/// compare with.
+extension LogicalUnit where Backend: ~Copyable {
+    /// VERIFY 10/12/16 (SBC-4 5.36 to 5.38).
+    mutating func verify(_ command: consuming PendingCommand, _ verify: Verify) {
+        let slot = command.slot
+        if let outcome = refusal(of: verify.range, modifies: false) { return finish(command, outcome) }
+        let extent = extent(of: verify.range)
+        if extent.length == 0 { return sendNothing(command) }
+        let data = verify.dataBlocks * UInt64(profile.capacity.blockSize)
+        // With BYTCHK = 00b whatever came along is not looked at; initiators do send the blocks.
+        if data > 0, let outcome = fitBuffer(slot, to: data) { return finish(command, outcome) }
+        slots[slot].pointee.byteCheck = verify.byteCheck
+        slots[slot].pointee.extent = extent
+        slots[slot].pointee.stage = .verifyRead
+        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+        beginVerify(command)
+    }
+
+    /// WRITE AND VERIFY 10/12/16 (SBC-4 5.49 to 5.51): on the medium before it is read back, so always durable.
+    /// Exclusive, or another command's write in between would be taken for a fault.
+    mutating func writeAndVerify(_ command: consuming PendingCommand, _ verify: Verify) {
+        let slot = command.slot
+        if let outcome = refusal(of: verify.range, modifies: true) { return finish(command, outcome) }
+        let extent = extent(of: verify.range)
+        if extent.length == 0 { return sendNothing(command) }
+        if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
+        slots[slot].pointee.byteCheck = verify.byteCheck
+        slots[slot].pointee.extent = extent
+        slots[slot].pointee.durable = true
+        slots[slot].pointee.stage = .writeForVerify
+        if mustWait(slot, exclusive: true) { return hold(command) }
+        beginWriteAndVerify(command)
+    }
+
+    /// Writes first.
+    mutating func beginWriteAndVerify(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        gate.start(slot)
+        settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .writeForVerify))
+    }
+
+    /// Takes memory for one piece, and for the one block that BYTCHK = 11b compares with.
+    mutating func beginVerify(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        let blockSize = Int(profile.capacity.blockSize)
+        let whole = slots[slot].pointee.extent.length
+        let piece = Int(min(whole, UInt64(Limits.bounceBytes / blockSize * blockSize)))
+        let pattern = slots[slot].pointee.byteCheck == .oneBlock ? blockSize : 0
+        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else {
+            return finish(command, .status(.taskSetFull))
+        }
+        if pattern > 0 { slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece...])) }
+        slots[slot].pointee.progress = 0
+        continueVerify(command)
+    }
+
+    /// Reads the next piece, or answers when all is verified.
+    mutating func continueVerify(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        let record = slots[slot]
+        for _ in 0..<Self.stepsPerTurn {
+            let left = record.pointee.extent.length - record.pointee.progress
+            guard left > 0, let bytes = record.pointee.bounce?.bytes else { return sendNothing(command) }
+            // The unit is being stopped: the initiator comes again.
+            guard mode == .serving || record.pointee.progress == 0 else { return finish(command, .status(.busy)) }
+            let pattern = record.pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0
+            let piece = min(left, UInt64(bytes.count - pattern))
+            record.pointee.stepLength = piece
+            record.pointee.stage = .verifyRead
+            let target = UnsafeMutableRawBufferPointer(rebasing: bytes[..<Int(piece)])
+            let extent = ByteExtent(
+                offset: record.pointee.extent.offset + record.pointee.progress, length: piece)
+            switch backend.read(extent, into: slots.spare(slot, target), ticket: slots.ticket(slot)) {
+            case .pending: return park(command)
+            case .done(let result) where result.isSuccess:
+                if let difference = compareVerified(slot) {
+                    return finish(command, .check(.miscompareDuringVerify(at: difference)))
+                }
+            case .done(let result): return advance(command, result)
+            }
+        }
+        yield(command)
+    }
+
+    /// Compares the piece that was read with what it has to be.
+    /// - Returns: the first differing byte, from the start of the command's blocks; nil if there is none.
+    mutating func compareVerified(_ slot: Int) -> UInt64? {
+        let record = slots[slot]
+        guard let bytes = record.pointee.bounce?.bytes else { preconditionFailure("VERIFY without what it read") }
+        let done = record.pointee.progress
+        let length = Int(record.pointee.stepLength)
+        record.pointee.progress = done + UInt64(length)
+        let present = UnsafeRawBufferPointer(rebasing: bytes[..<length])
+        switch record.pointee.byteCheck {
+        case .none: return nil
+        case .everyBlock:
+            return slots.segments(slot).firstDifference(from: present, at: Int(done)).map { done + UInt64($0) }
+        case .oneBlock:
+            let blockSize = Int(profile.capacity.blockSize)
+            let block = UnsafeRawBufferPointer(rebasing: bytes[(bytes.count - blockSize)...])
+            return present.firstDifference(fromCopiesOf: block).map { done + UInt64($0) }
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The first byte that differs from copies of `block` one behind the other.
+    func firstDifference(fromCopiesOf block: UnsafeRawBufferPointer) -> Int? {
+        guard let start = baseAddress, let pattern = block.baseAddress else { return nil }
+        var offset = 0
+        while offset < count {
+            let length = Swift.min(block.count, count - offset)
+            if memcmp(start + offset, pattern, length) != 0 {
+                for index in 0..<length where self[offset + index] != block[index] { return offset + index }
+            }
+            offset += length
+        }
+        return nil
+    }
+}

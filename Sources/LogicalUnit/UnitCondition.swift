@@ -1,0 +1,98 @@
+internal import SCSI
+
+/// What stands between initiators and the medium: unit attentions not yet told, an erasure under way, one that failed.
+///
+/// Nearly always nothing does; a command then pays for one test.
+struct UnitCondition {
+    /// Bound: more kinds of change than this at once are not told one by one.
+    private static let attentionLimit = 8
+
+    /// Nothing is the matter.
+    private(set) var isClear = true
+
+    private var attentions: [Sense] = []
+
+    /// FORMAT UNIT or SANITIZE under way.
+    var erasure: MediumErasure? {
+        didSet { update() }
+    }
+
+    /// FORMAT UNIT or SANITIZE that did not reach its end: the medium holds neither old nor new data.
+    var failure: ErasureFailure? {
+        didSet { update() }
+    }
+
+    private mutating func update() {
+        isClear = attentions.isEmpty && erasure == nil && failure == nil
+    }
+
+    /// Leaves a unit attention for the next command that is told of such; the same one is told once.
+    mutating func raise(_ attention: Sense) {
+        guard !attentions.contains(attention), attentions.count < UnitCondition.attentionLimit else { return }
+        attentions.append(attention)
+        update()
+    }
+
+    /// The oldest unit attention, which is told by this.
+    mutating func takeAttention() -> Sense? {
+        guard !attentions.isEmpty else { return nil }
+        defer { update() }
+        return attentions.removeFirst()
+    }
+
+    /// Why `command` is not carried out now, or nil. A unit attention told by this is gone.
+    mutating func refusal(of command: Command) -> Sense? {
+        if command.reportsAttention, let attention = takeAttention() { return attention }
+        if let erasure, !command.isServedWhileErasing { return erasure.inProgress }
+        if let failure, !command.isServedWhileErasing, !command.endsFailure(of: failure.purpose) {
+            return failure.sense
+        }
+        return nil
+    }
+
+    /// What REQUEST SENSE reports, in place of the command that would have met it.
+    mutating func pendingSense() -> Sense {
+        takeAttention() ?? erasure?.inProgress ?? failure?.sense ?? .none
+    }
+}
+
+/// An erasure that failed.
+struct ErasureFailure {
+    let purpose: MediumErasure.Purpose
+    /// AUSE of the SANITIZE that failed: EXIT FAILURE MODE ends this state.
+    let mayExit: Bool
+
+    /// What commands for the medium are answered.
+    var sense: Sense { purpose == .sanitize ? .sanitizeCommandFailed : .formatCommandFailed }
+}
+
+extension Command {
+    /// The command is ended by a pending unit attention; all are but those two (SAM-5 5.14, REPORT LUNS is the
+    /// kernel's).
+    fileprivate var reportsAttention: Bool {
+        switch self {
+        case .inquiry, .requestSense: false
+        default: true
+        }
+    }
+
+    /// The command says nothing of the medium: served while that is being erased (SBC-3 4.11.2), and REPORT TARGET
+    /// PORT GROUPS too, or multipath drivers would give up the path.
+    fileprivate var isServedWhileErasing: Bool {
+        switch self {
+        case .inquiry, .requestSense, .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions,
+            .reportTargetPortGroups, .logSense:
+            true
+        default: false
+        }
+    }
+
+    /// The command is a way out of a failed erasure.
+    fileprivate func endsFailure(of purpose: MediumErasure.Purpose) -> Bool {
+        switch self {
+        case .sanitize: true
+        case .formatUnit: purpose == .format
+        default: false
+        }
+    }
+}
