@@ -10,7 +10,7 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab demo bench fuzz install deb doc clean
+.PHONY: help build release test lint format lab conformance demo bench fuzz install deb doc clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,6 +32,9 @@ format: ## style, put right in place
 
 lab: ## one lab job: make lab JOB=file-lun [DAEMON=tcmu-runner]; without JOB the list of them
 	@if [ -z "$(JOB)" ]; then Tests/Lab/lab list; else Tests/Lab/lab run $(JOB) --daemon $(DAEMON); fi
+
+conformance: ## public SCSI suite against ours, the kernel's fileio and the original; writes docs/conformance.md
+	@Tests/Lab/conformance/run $(ARGS)
 
 demo: ## from nothing to a SCSI disk on Ceph; HOST=1 on this machine's own kernel
 	@DAEMON=$(DAEMON) HOST=$(HOST) Tests/Lab/demo

@@ -15,7 +15,7 @@ file_config() {
 }
 
 # device_directory NAME: where the kernel has that device.
-device_directory() { echo "$target/core/user_${hba_of[$1]}/$1"; }
+device_directory() { echo "$target/core/${hba_of[$1]}/$1"; }
 
 # put PATH TEXT: writes it, status = errno. Perl, because a shell tells only that a write failed.
 put() {
@@ -41,7 +41,7 @@ bounded() {
 declare_lun() {
     local name=$1 config=$2 bytes=$3 directory word
     shift 3
-    hba_of[$name]=$((next_hba++))
+    hba_of[$name]=user_$((next_hba++))
     directory=$(device_directory "$name")
     mkdir -p "$directory" || return
     for word in "dev_config=$config" "dev_size=$bytes" "$@"; do
@@ -65,6 +65,37 @@ make_lun() {
     directory=$(device_directory "$name")
     put "$directory/wwn/vpd_unit_serial" "$(serial_of "$name")" || fail "serial of $name"
     say "ok: $name enabled as $2"
+}
+
+# make_fileio_lun NAME PATH BYTES: the kernel's own backstore on a file, for what no daemon has a part in.
+make_fileio_lun() {
+    local name=$1 path=$2 bytes=$3 directory word
+    hba_of[$name]=fileio_$((next_hba++))
+    directory=$(device_directory "$name")
+    mkdir -p "$directory" || fail "configfs refuses $name"
+    put "$directory/control" "fd_dev_name=$path,fd_dev_size=$bytes" || fail "parameters of $name"
+    put "$directory/enable" 1 || fail "enabling $name"
+    put "$directory/wwn/vpd_unit_serial" "$(serial_of "$name")" || fail "serial of $name"
+    # Both are off unless asked for; without them the kernel has no thin provisioning to show.
+    for word in emulate_tpu emulate_tpws; do
+        put "$directory/attrib/$word" 1 || fail "attribute $word of $name"
+    done
+    say "ok: $name enabled as fileio on $path"
+}
+
+# make_pscsi_lun NAME HOST:CHANNEL:TARGET:LUN: the kernel's pass-through backstore on a SCSI disk of this machine.
+make_pscsi_lun() {
+    local name=$1 directory words
+    IFS=: read -ra words <<< "$2"
+    hba_of[$name]=pscsi_$((next_hba++))
+    directory=$(device_directory "$name")
+    mkdir -p "$directory" || fail "configfs refuses $name"
+    put "$directory/control" "scsi_host_id=${words[0]},scsi_channel_id=${words[1]},scsi_target_id=${words[2]},scsi_lun_id=${words[3]}" ||
+        fail "parameters of $name"
+    # The kernel enables it only with some path here, which it never opens.
+    put "$directory/udev_path" "/dev/$(ls "/sys/bus/scsi/devices/$2/block")" || fail "path of $name"
+    put "$directory/enable" 1 || fail "enabling $name"
+    say "ok: $name enabled as pscsi on $2"
 }
 
 serial_of() { printf '%s' "$1" | sha256sum | sed -E 's/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/\1-\2-\3-\4-\5/'; }
@@ -121,7 +152,7 @@ remove_everything() {
     rmdir "$loop" "${loop%/*}" 2> /dev/null
     for name in "${!hba_of[@]}"; do
         bounded 20 rmdir "$(device_directory "$name")"
-        rmdir "$target/core/user_${hba_of[$name]}"
+        rmdir "$target/core/${hba_of[$name]}"
     done
     daemon_alive && kill -TERM "$daemon_pid" && until_true 30 eval '! daemon_alive'
     return 0

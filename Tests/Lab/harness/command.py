@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 
@@ -25,6 +26,7 @@ def _parser():
     run.add_argument("--timeout", type=float, metavar="S", help="seconds until everything is killed, status 124")
     run.add_argument("--mem", default="2G", metavar="SIZE", help="the guest's memory (default 2G)")
     run.add_argument("--keep", action="store_true", help="keep the run's directory with all logs")
+    run.add_argument("--results", metavar="DIR", help="where to copy what the job left in $LAB_SHARE/results")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable for the job")
 
     host = commands.add_parser("host", help="run a job on this machine's own kernel, if it has TCMU")
@@ -71,7 +73,12 @@ def _run(options):
             cluster = _cluster(directory) if job.needs_ceph or options.ceph else None
             return Guest(directory, job, chosen, options.mem, cluster, variables).run()
 
-        return sandbox.run(inside, options.timeout or job.timeout)
+        try:
+            return sandbox.run(inside, options.timeout or job.timeout)
+        finally:
+            left = directory / "share" / "results"
+            if options.results and left.is_dir():
+                shutil.copytree(left, options.results, dirs_exist_ok=True)
 
 
 def _host(options):

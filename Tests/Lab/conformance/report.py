@@ -1,0 +1,145 @@
+"""Writes docs/conformance.md: the same measurement always gives the same text."""
+
+import collections
+
+import sgchecks
+from measured import bars
+from suites import FAILED, NOT_RUN, PASSED
+
+INTRODUCTION = """\
+# Conformance
+
+Written by `make conformance`; changes by hand are lost. The causes of failures come from
+`Tests/Lab/conformance/causes.toml`.
+
+Each column is one fresh boot of the lab's guest: iscsi-test-cu (family ALL, `--dataloss --allow-sanitize`, every suite
+in a process of its own with a time limit of its own, two sessions with the LUN) and then a fixed list of commands of
+sg3-utils, both over iSCSI on loopback against one LUN of {size} MiB.
+
+A test is *skipped* when the suite counts it as passed, but it says that it left something out because the target does
+not have it. *Skip notes* are all lines `[SKIPPED]` that the tests print, whatever they are about.
+"""
+
+KERNEL_SHARE = """\
+The kernel's target answers some commands itself; no handler behind TCMU sees them: REPORT LUNS, PERSISTENT RESERVE IN
+and OUT, RESERVE and RELEASE (and every RESERVATION CONFLICT that follows), task management, and all of iSCSI. For
+commands that it passes on, TCMU gives the handler the length that the initiator expects, not a way to say that the CDB
+asked for more: a residual overflow cannot be reported, nor any residual of a write. The proof is the same test against
+a target without a daemon: LIO's fileio, which interprets commands in the kernel, or LIO's pscsi on a disk of scsi_debug,
+which passes them on as TCMU does.
+"""
+
+
+def _table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _titles(columns):
+    return [column.target.title for column in columns]
+
+
+def summary(columns):
+    rows = [
+        ("tests", lambda one: len(one.tests())),
+        ("passed", lambda one: one.count(PASSED)),
+        ("of these skipped", lambda one: one.skipped),
+        ("failed", lambda one: one.count(FAILED)),
+        ("not run", lambda one: one.count(NOT_RUN)),
+        ("skip notes", lambda one: len(one.notes())),
+        ('of these "not implemented"', lambda one: len(one.missing())),
+        ("sg3-utils checks", lambda one: len(one.checks)),
+        ("as they should be", lambda one: one.count_checks(sgchecks.PASSED)),
+        ("command not served", lambda one: one.count_checks(sgchecks.MISSING)),
+        ("failed", lambda one: one.count_checks(sgchecks.FAILED)),
+    ]
+    return _table([""] + _titles(columns), [[title] + [value(one) for one in columns] for title, value in rows])
+
+
+def suite_table(columns):
+    """Per suite: really passed / failed / skipped; tests that did not run are told beside it."""
+
+    def cell(column, name):
+        suite = next((one for one in column.suites if one.name == name), None)
+        if suite is None:
+            return ""
+        text = f"{suite.count(PASSED) - suite.skipped} / {suite.count(FAILED)} / {suite.skipped}"
+        silent = suite.count(NOT_RUN)
+        return f"{text}, {silent} not run" if silent else text
+
+    names = {suite.name: len(suite.tests) for column in columns for suite in column.suites}
+    rows = [[name, tests] + [cell(column, name) for column in columns] for name, tests in names.items()]
+    return _table(["suite", "tests"] + _titles(columns), rows)
+
+
+def check_table(columns):
+    """Per sg3-utils check; a failure shows what came instead."""
+
+    def cell(column, title):
+        check = next((one for one in column.checks if one.title == title), None)
+        if check is None or check.verdict == sgchecks.NOT_RUN:
+            return sgchecks.NOT_RUN
+        if check.verdict == sgchecks.FAILED:
+            return f"**{check.got}** for {check.wanted.replace('|', ' or ')}"
+        return {sgchecks.PASSED: "ok", sgchecks.MISSING: "not served"}[check.verdict]
+
+    titles = dict.fromkeys(check.title for column in columns for check in column.checks)
+    return _table(["check"] + _titles(columns), [[title] + [cell(one, title) for one in columns] for title in titles])
+
+
+def note_table(columns):
+    counts = [collections.Counter(column.notes()) for column in columns]
+    texts = sorted({text for count in counts for text in count})
+    return _table(["note"] + _titles(columns), [[text] + [count[text] or "" for count in counts] for text in texts])
+
+
+def failures(column, causes):
+    """A target's failures, one list item per cause in the order of its first test; and those without a cause."""
+    grouped, unexplained = {}, []
+    for title in column.failures():
+        cause = causes.find(column.target.name, title)
+        if cause is None:
+            unexplained.append(title)
+        else:
+            grouped.setdefault(id(cause), (cause, []))[1].append(title)
+    lines = [f"- {', '.join(titles)}: {cause.text} ({cause.owner})" for cause, titles in grouped.values()]
+    if unexplained:
+        lines.append(f"- **unexplained**: {', '.join(unexplained)}")
+    kernel_owned = [title for cause, titles in grouped.values() if cause.owner == "kernel" for title in titles]
+    return "\n".join(lines or ["None."]) + "\n", unexplained, kernel_owned
+
+
+def kernel_table(columns, proofs, titles):
+    shown = columns + proofs
+    return _table(["test"] + _titles(shown), [[title] + [one.verdict(title) for one in shown] for title in titles])
+
+
+def document(columns, proofs, causes, versions, size):
+    """The whole text, and what of it must not be: unmet bars and failures without a cause."""
+    parts, problems, kernel_titles, judged = [], [], [], []
+    lio = next(column for column in columns if column.target.name == "lio")
+    lists = []
+    for column in columns:
+        text, unexplained, kernel_owned = failures(column, causes)
+        lists.append(f"### {column.target.title}\n\n{text}")
+        problems += [f"{column.target.title}: unexplained: {title}" for title in unexplained]
+        if column.status:
+            problems.append(f"{column.target.title}: the lab ended with status {column.status}")
+        if column.target.ours:
+            kernel_titles += [title for title in kernel_owned if title not in kernel_titles]
+            for bar in bars(column, lio, kernel_owned):
+                judged.append([column.target.title, bar.title, bar.wanted, bar.got, "yes" if bar.met else "**no**"])
+                if not bar.met:
+                    problems.append(f"{column.target.title}: {bar.title}: {bar.got}, wanted {bar.wanted}")
+    parts.append(INTRODUCTION.format(size=size >> 20))
+    parts.append(_table(["measured with", ""], versions))
+    parts.append("## Summary\n\n" + summary(columns))
+    parts.append("## Bars\n\n" + _table(["target", "what", "wanted", "measured", "met"], judged))
+    parts.append("## Suites\n\nPassed / failed / skipped.\n\n" + suite_table(columns))
+    parts.append("## Failures and their causes\n\n" + "\n".join(lists))
+    parts.append("## Kernel share\n\n" + KERNEL_SHARE + "\n" + kernel_table(columns, proofs, kernel_titles))
+    parts.append("## Skip notes\n\n" + note_table(columns))
+    parts.append("## sg3-utils checks\n\n" + check_table(columns))
+    return "\n".join(parts), problems

@@ -1,0 +1,31 @@
+"""What is measured: each target with the lab's job and daemon that make it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One target: a fresh boot of the lab each."""
+
+    name: str
+    title: str
+    job: str
+    daemon: str = "tcmud"
+    #: Only these suites and no sg3-utils checks; for a target that serves as proof alone.
+    suites: tuple = ()
+
+    @property
+    def ours(self):
+        return self.daemon == "tcmud" and self.name in ("file", "rbd")
+
+
+FILE = Target("file", "tcmud, file", "conformance-file")
+RBD = Target("rbd", "tcmud, rbd", "conformance-rbd")
+LIO = Target("lio", "LIO fileio", "conformance-lio")
+ORIGINAL = Target("original", "tcmu-runner, rbd", "conformance-rbd", "tcmu-runner")
+#: The kernel's own pass-through backstore: what it fails, no handler behind TCMU can pass.
+PSCSI = Target("pscsi", "LIO pscsi", "conformance-pscsi", suites=("iSCSIResiduals", "iSCSIdatasn"))
+
+#: The columns of the table, in order.
+COLUMNS = (FILE, RBD, LIO, ORIGINAL)
+ALL = COLUMNS + (PSCSI,)

@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# The public conformance suite (iscsi-test-cu) and the sg3-utils checks against one LUN behind iSCSI on loopback.
+# Raw outputs go to $results, from where Tests/Lab/conformance reads them; nothing is judged here.
+
+# shellcheck source=sgchecks.sh
+source "$library/sgchecks.sh"
+results=$LAB_SHARE/results
+# Seconds one process of the suite may take. The slowest healthy suite, SANITIZE's, waits a minute between two looks.
+suite_limit=${CONFORMANCE_LIMIT:-300}
+# SANITIZE and FORMAT UNIT overwrite the whole LUN several times, so it is small; the largest transfer of any
+# test (2048 blocks by EXTENDED COPY from one end to the other) still fits.
+conformance_bytes=${CONFORMANCE_BYTES:-$((64 << 20))}
+# Two sessions with the LUN, for the tests of the multipath suites.
+conformance_urls=("iscsi://$portal/$iscsi_name/0" "iscsi://$portal/$iscsi_name/0")
+
+# suite_alive: the LUN answers TEST UNIT READY.
+suite_alive() {
+    local text
+    text=$(limit 60 iscsi-test-cu --test=ALL.TestUnitReady.Simple "${conformance_urls[0]}" 2>&1)
+    [[ $text == *"Simple ...passed"* ]]
+}
+
+# suite_process TESTS FILE: one process of the tool, its output and exit status added to FILE; the status in $status.
+suite_process() {
+    status=0
+    limit "$suite_limit" stdbuf -oL iscsi-test-cu --dataloss --allow-sanitize --test="$1" \
+        "${conformance_urls[@]}" >> "$2" 2>&1 || status=$?
+    # The line before may have no end when the process was killed.
+    printf '\n=== exit status %d\n' "$status" >> "$2"
+}
+
+# run_suite SUITE TEST…: one process for all of its tests; after a time limit one process for each of the rest.
+run_suite() {
+    local suite=$1 file=$results/suites/$1.txt status begin=$SECONDS test hung seen=
+    shift
+    : > "$file"
+    suite_process "ALL.$suite" "$file"
+    if ((status == 124 || status > 128)); then
+        hung=$(sed -nE 's/^  Test: ([^ ]+) .*/\1/p' "$file" | tail -n 1)
+        for test in "$@"; do
+            if [[ -n $seen || -z $hung ]]; then
+                suite_alive || { echo "=== target does not answer" >> "$file"; break; }
+                suite_process "ALL.$suite.$test" "$file"
+            fi
+            [[ $test != "$hung" ]] || seen=1
+        done
+    fi
+    say "$suite: $((SECONDS - begin)) s, status $status"
+}
+
+# run_suites: all of family ALL in the tool's own order, or those named in CONFORMANCE_SUITES.
+run_suites() {
+    local suite tests wanted=${CONFORMANCE_SUITES:-}
+    mkdir -p "$results/suites"
+    uname -r > "$results/kernel.txt"
+    iscsi-test-cu --list | grep '^ALL\.' > "$results/list.txt" || fail "no list of tests"
+    for suite in $(sed -nE 's/^ALL\.([^.]+)$/\1/p' "$results/list.txt"); do
+        [[ -z $wanted || " $wanted " == *" $suite "* ]] || continue
+        mapfile -t tests < <(sed -nE "s/^ALL\\.$suite\\.(.+)$/\\1/p" "$results/list.txt")
+        if ! suite_alive; then
+            say "$suite: not run, the target does not answer"
+            echo "=== target does not answer" > "$results/suites/$suite.txt"
+            continue
+        fi
+        run_suite "$suite" "${tests[@]}"
+    done
+}
+
+# conformance_work NAME: everything, against that LUN.
+conformance_work() {
+    export_iscsi "$1"
+    run_suites
+    if [[ ${CONFORMANCE_SG:-1} == 1 ]]; then
+        iscsi_login
+        sg_work
+    fi
+    [[ -z $daemon_pid ]] || daemon_alive || fail "the daemon died"
+}

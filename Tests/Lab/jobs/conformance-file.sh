@@ -1,0 +1,8 @@
+# iscsi-test-cu and sg3-utils against a LUN on a file; read by Tests/Lab/conformance/run
+# suite: no
+# timeout: 3600
+source "$library/conformance.sh"
+start_daemon
+image_file a "$conformance_bytes"
+make_lun a "$(file_config "$image")" "$conformance_bytes"
+conformance_work a
