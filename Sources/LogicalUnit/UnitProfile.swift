@@ -81,7 +81,9 @@ struct Advertisement {
         provisioning = canUnmap ? .unmappable(readsZeros: readsZeros) : .none
         limits = Self.limits(profile, capabilities)
         commands = CommandSet(
-            unmap: canUnmap, writeAtomic: limits.atomic != nil, blockErase: canUnmap && readsZeros,
+            // A unit that may not be written says so to whoever tries, rather than not to know the command.
+            unmap: canUnmap || capabilities.readOnly, writeAtomic: limits.atomic != nil,
+            blockErase: canUnmap && readsZeros,
             cryptographicErase: false)
         // 1 MiB, for any block size.
         thresholdExponent =
@@ -104,7 +106,10 @@ struct Advertisement {
         // A transfer may come in pieces of one page each, and more pieces than a slot has room for are refused.
         let largest = UInt32(clamping: UInt64(Limits.segments) * 4096 / blockSize)
         let transfer = min(profile.maximumTransferBlocks, largest)
-        let optimal = UInt32(clamping: capabilities.optimalTransferBytes / blockSize)
+        // Where not even one object or stripe fits into a transfer there is nothing to align to. And the optimal
+        // length is a large multiple: initiators make it their largest.
+        let unit = UInt32(clamping: capabilities.optimalTransferBytes / blockSize)
+        let granularity = unit <= transfer ? unit : 0
         var unmap: BlockLimits.Unmap?
         if let discard = capabilities.discard, !capabilities.readOnly {
             unmap = BlockLimits.Unmap(
@@ -116,13 +121,13 @@ struct Advertisement {
         let atomic = min(capabilities.atomicWriteBytes / blockSize, UInt64(transfer))
         return BlockLimits(
             maximumTransferBlocks: transfer,
-            optimalTransferBlocks: optimal == 0 ? transfer : min(optimal, transfer),
-            optimalTransferGranularity: UInt16(clamping: optimal),
+            optimalTransferBlocks: granularity == 0 ? transfer : transfer / granularity * granularity,
+            optimalTransferGranularity: UInt16(clamping: granularity),
             maximumCompareAndWriteBlocks: UInt8(clamping: min(UInt64(transfer) / 2, 255)), unmap: unmap,
-            // A write that starts on the alignment and is no longer than it never crosses into the next window.
             atomic: atomic == 0 || capabilities.readOnly
                 ? nil
                 : BlockLimits.Atomic(
-                    maximumBlocks: UInt32(clamping: atomic), alignmentBlocks: UInt32(clamping: atomic)))
+                    maximumBlocks: UInt32(clamping: atomic),
+                    windowBlocks: capabilities.atomicWriteBytes / blockSize))
     }
 }

@@ -40,12 +40,10 @@ package struct ImageGeometry: Sendable, Equatable {
 
     /// Window in which a write is all or nothing, or 0. A write within one stripe unit is one operation on one
     /// object, which its OSDs carry out in one transaction.
-    ///
-    /// At most 16 KiB, the largest page that databases want written whole: the unit advertises this as the alignment
-    /// of atomic writes, too, and wider windows would ask for more of that and give nothing.
     package var atomicWriteBytes: UInt64 {
         guard stripeUnitBytes > 0, blockBytes > 0 else { return 0 }
-        let window = min(UInt64(1) << UInt64(stripeUnitBytes.trailingZeroBitCount), 16384)
+        // Bound: obj_size is at most 32 MiB by librbd.
+        let window = min(UInt64(1) << UInt64(stripeUnitBytes.trailingZeroBitCount), 32 << 20)
         return window % blockBytes == 0 ? window : 0
     }
 

@@ -31,9 +31,16 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         public var alignmentBlocks: UInt32
         /// ATOMIC TRANSFER LENGTH GRANULARITY, in blocks: a length is a multiple of it; 0 and 1 ask for nothing.
         public var granularityBlocks: UInt32
+        /// A write lies within one naturally aligned window of so many blocks; 0 asks for nothing. Page B0h has no
+        /// field for it, so that it should be met by what initiators do anyway: writes at natural alignment.
+        public var windowBlocks: UInt64
 
         /// Limits from their parts.
-        public init(maximumBlocks: UInt32, alignmentBlocks: UInt32 = 0, granularityBlocks: UInt32 = 0) {
+        public init(
+            maximumBlocks: UInt32, alignmentBlocks: UInt32 = 0, granularityBlocks: UInt32 = 0,
+            windowBlocks: UInt64 = 0
+        ) {
+            self.windowBlocks = windowBlocks
             self.maximumBlocks = maximumBlocks
             self.alignmentBlocks = alignmentBlocks
             self.granularityBlocks = granularityBlocks
@@ -76,8 +83,8 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
 
 extension MediumAccess {
     /// Why this unit does not carry the access out as a WRITE ATOMIC, or `nil`: INVALID FIELD IN CDB where it is longer
-    /// than MAXIMUM ATOMIC TRANSFER LENGTH, or begins or ends beside the alignment and granularity (SBC-4 5.48). A
-    /// transfer length of zero is never refused.
+    /// than MAXIMUM ATOMIC TRANSFER LENGTH, begins or ends beside the alignment and granularity, or crosses into the
+    /// next window (SBC-4 5.48). A transfer length of zero is never refused.
     public func atomicRefusal(limits: BlockLimits) -> Sense? {
         guard let atomic = limits.atomic else { return .invalidCommandOperationCode }
         guard blocks > 0 else { return nil }
@@ -86,6 +93,10 @@ extension MediumAccess {
         }
         guard lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) else {
             return .invalidFieldInCDB(byte: 2)
+        }
+        if atomic.windowBlocks > 0 {
+            let left = atomic.windowBlocks - lba % atomic.windowBlocks
+            guard UInt64(blocks) <= left else { return .invalidFieldInCDB(byte: 2) }
         }
         return nil
     }

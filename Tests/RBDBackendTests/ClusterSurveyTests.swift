@@ -226,7 +226,7 @@ struct ClusterSurveyTests {
     @Test(
         "atomic writes are promised as far as nothing stands between a write and its object",
         arguments: [
-            ("", nil, 16384), ("--object-size 1M --stripe-unit 8192 --stripe-count 4", nil, 8192),
+            ("", nil, 4 << 20), ("--object-size 1M --stripe-unit 8192 --stripe-count 4", nil, 8192),
             ("--image-feature exclusive-lock,journaling", nil, 0), ("", "rbd_cache true", 0),
         ] as [(String, String?, UInt64)])
     func atomicWrites(flags: String, setting: String?, bytes: UInt64) throws {

@@ -43,11 +43,11 @@ struct ImageGeometryTests {
     }
 
     @Test(
-        "atomic writes fit into a stripe unit, hold whole blocks and are at most 16 KiB",
+        "atomic writes fit into a stripe unit and hold whole blocks",
         arguments: [
-            (4 * mib, 512, 16384), (16 * kib, 4096, 16384), (8 * kib, 512, 8192), (24 * kib, 512, 8192),
+            (4 * mib, 512, 4 * mib), (16 * kib, 4096, 16384), (8 * kib, 512, 8192), (24 * kib, 512, 8192),
             (512, 512, 512), (512, 4096, 0), (256, 512, 0), (0, 512, 0), (4 * mib, 0, 0), (.max, 512, 0),
-            (1 << 63, 512, 16384),
+            (1 << 63, 512, 32 * mib),
         ] as [(UInt64, UInt64, UInt64)])
     func atomicWrites(stripe: UInt64, block: UInt64, bytes: UInt64) {
         #expect(geometry(stripe: stripe, block: block).atomicWriteBytes == bytes)
