@@ -108,18 +108,21 @@ struct CopyHistory {
 }
 
 extension CopyLimits {
-    /// What a unit takes. As many copies at once as have memory.
-    static let served = CopyLimits(concurrentCopies: 16)
+    /// What a unit with blocks of `blockSize` bytes takes. As many copies at once as have memory.
+    static func served(blockSize: UInt32) -> CopyLimits {
+        CopyLimits(
+            concurrentCopies: 16, segmentGranularity: UInt8(clamping: blockSize.trailingZeroBitCount))
+    }
 }
 
 extension ThirdPartyCopy {
     /// The same for page 8Fh.
-    static let served = ThirdPartyCopy(
-        maximumCSCDDescriptors: CopyLimits.served.maximumUnits,
-        maximumSegmentDescriptors: CopyLimits.served.maximumSegments,
-        maximumDescriptorListBytes: UInt32(CopyLimits.served.maximumListLength),
-        descriptorTypes: CopyLimits.descriptorTypes,
-        totalConcurrentCopies: UInt32(CopyLimits.served.concurrentCopies),
-        maximumIdentifiedCopies: UInt32(CopyLimits.served.concurrentCopies),
-        maximumSegmentBytes: CopyLimits.served.maximumSegmentBytes)
+    init(_ limits: CopyLimits) {
+        self.init(
+            maximumCSCDDescriptors: limits.maximumUnits, maximumSegmentDescriptors: limits.maximumSegments,
+            maximumDescriptorListBytes: UInt32(limits.maximumListLength),
+            descriptorTypes: CopyLimits.descriptorTypes, totalConcurrentCopies: UInt32(limits.concurrentCopies),
+            maximumIdentifiedCopies: UInt32(limits.concurrentCopies),
+            maximumSegmentBytes: limits.maximumSegmentBytes, segmentGranularity: limits.segmentGranularity)
+    }
 }

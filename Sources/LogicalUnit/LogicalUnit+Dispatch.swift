@@ -41,7 +41,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .logSense(let log): logSense(command, log)
         case .formatUnit(let format): formatUnit(command, format)
         case .sanitize(let sanitize): self.sanitize(command, sanitize)
-        case .testUnitReady, .startStopUnit, .preventAllowMediumRemoval: sendNothing(command)
+        case .testUnitReady, .startStopUnit, .sendDiagnostic, .preventAllowMediumRemoval: sendNothing(command)
         case .requestSense, .readCapacity10, .readCapacity16, .modeSense, .readDefectData,
             .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
             answerFromProfile(command, decoded)

@@ -91,7 +91,8 @@ extension LogicalUnit where Backend: ~Copyable {
             let vital = VitalProductData(
                 identity: identity, limits: advertisement.limits, provisioning: advertisement.provisioning,
                 mediumRotationRate: advertisement.mediumRotationRate, commands: advertisement.commands,
-                thresholdExponent: advertisement.thresholdExponent, thirdPartyCopy: .served)
+                thresholdExponent: advertisement.thresholdExponent,
+                thirdPartyCopy: ThirdPartyCopy(.served(blockSize: profile.capacity.blockSize)))
             guard let page = vital.page(code) else {
                 return finish(command, .check(VitalProductData.unsupportedPage))
             }

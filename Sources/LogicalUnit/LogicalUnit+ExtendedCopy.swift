@@ -16,9 +16,9 @@ extension LogicalUnit where Backend: ~Copyable {
         let run: CopyRun
         let list: CopyList
         do throws(Sense) {
-            let wanted = min(Int(clamping: copy.parameterListLength), CopyLimits.served.maximumParameterListLength)
+            let wanted = min(Int(clamping: copy.parameterListLength), copyLimits.maximumParameterListLength)
             list = try withParameterList(slot, length: wanted) { bytes throws(Sense) -> CopyList in
-                try CopyList(bytes, for: copy, limits: .served)
+                try CopyList(bytes, for: copy, limits: copyLimits)
             }
             run = try plan(list, copy.form, own: UnitIdentity.nameDesignator(serial: facts.serial))
         } catch {
@@ -35,6 +35,8 @@ extension LogicalUnit where Backend: ~Copyable {
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
         beginCopy(command)
     }
+
+    private var copyLimits: CopyLimits { .served(blockSize: profile.capacity.blockSize) }
 
     /// Finds the units of every segment, and checks their blocks, before anything is moved.
     private func plan(
@@ -194,7 +196,7 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func receiveCopyResults(_ command: consuming PendingCommand, _ receive: ReceiveCopyResults) {
         let data: [UInt8]
         do throws(Sense) {
-            data = try receive.response(copies[receive.listIdentifier], limits: .served)
+            data = try receive.response(copies[receive.listIdentifier], limits: copyLimits)
         } catch {
             return finish(command, .check(error))
         }

@@ -53,6 +53,8 @@ public enum Command: Sendable, Equatable, BitwiseCopyable {
     case formatUnit(FormatUnit)
     /// LOG SENSE.
     case logSense(LogSense)
+    /// SEND DIAGNOSTIC: the default self test, which a unit without parts of its own always passes.
+    case sendDiagnostic(selfTest: Bool)
     /// PREVENT ALLOW MEDIUM REMOVAL.
     case preventAllowMediumRemoval(PreventAllowMediumRemoval)
     /// EXTENDED COPY, LID1 and LID4.

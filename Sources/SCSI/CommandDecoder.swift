@@ -71,6 +71,7 @@ public enum CommandDecoder {
         case .sanitize: .sanitize(try Sanitize(cdb, serving: commands))
         case .formatUnit: .formatUnit(try FormatUnit(cdb))
         case .logSense: .logSense(try LogSense(cdb))
+        case .sendDiagnostic: try sendDiagnostic(cdb)
         case .preventAllowMediumRemoval: .preventAllowMediumRemoval(try PreventAllowMediumRemoval(cdb))
         case .thirdPartyCopyOut: try thirdPartyCopyOut(cdb)
         case .thirdPartyCopyIn: try thirdPartyCopyIn(cdb)
@@ -109,6 +110,13 @@ public enum CommandDecoder {
             .reportSupportedTaskManagementFunctions(try ReportSupportedTaskManagementFunctions(cdb))
         case nil: throw .invalidCommandOperationCode
         }
+    }
+
+    /// Only the default self test is there: no other self test, no diagnostic pages.
+    private static func sendDiagnostic(_ cdb: CDB) throws(Sense) -> Command {
+        guard cdb[1] & 0xE0 == 0 else { throw .invalidFieldInCDB(byte: 1, bit: 7) }
+        guard cdb.u16(at: 3) == 0 else { throw .invalidFieldInCDB(byte: 3) }
+        return .sendDiagnostic(selfTest: cdb[1] & 0x04 != 0)
     }
 
     /// RELADR and PMI are obsolete and must be zero, as the original has it; the LBA is not looked at.

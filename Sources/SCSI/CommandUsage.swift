@@ -54,6 +54,7 @@ extension CommandUsage {
         case .modeSense6: return [six(raw, 0x08, 0xFF, 0xFF, 0xFF)]
         // IMMED; NO_FLUSH, LOEJ, START
         case .startStopUnit: return [six(raw, 0x01, 0x00, 0x00, 0x07, .range)]
+        case .sendDiagnostic: return [six(raw, 0x04, 0x00, 0x00, 0x00)]
         case .preventAllowMediumRemoval: return [six(raw, 0x00, 0x00, 0x00, 0x01)]
         case .readCapacity10: return [CommandUsage([raw] + .zeros(8) + [control])]
         case .read10, .write10: return [ten(raw, dpo | fua)]

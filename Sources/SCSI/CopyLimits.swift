@@ -14,6 +14,8 @@ public struct CopyLimits: Sendable, Equatable, BitwiseCopyable {
     public var maximumSegmentBytes: UInt32
     /// MAXIMUM CONCURRENT COPIES: how many may be in progress in the unit at once.
     public var concurrentCopies: UInt8
+    /// DATA SEGMENT GRANULARITY: segments are multiples of `2^n` bytes, the unit's blocks.
+    public var segmentGranularity: UInt8
 
     /// Limits from their parts.
     ///
@@ -22,13 +24,15 @@ public struct CopyLimits: Sendable, Equatable, BitwiseCopyable {
     /// is refused for its count, and only one longer still for its length.
     public init(
         maximumUnits: UInt16 = 4, maximumSegments: UInt16 = 16, maximumListLength: UInt16 = 1024,
-        maximumSegmentBytes: UInt32 = 16 << 20, concurrentCopies: UInt8 = 1
+        maximumSegmentBytes: UInt32 = 16 << 20, concurrentCopies: UInt8 = 1,
+        segmentGranularity: UInt8 = 9
     ) {
         self.maximumUnits = maximumUnits
         self.maximumSegments = maximumSegments
         self.maximumListLength = maximumListLength
         self.maximumSegmentBytes = maximumSegmentBytes
         self.concurrentCopies = concurrentCopies
+        self.segmentGranularity = segmentGranularity
     }
 
     /// The longest parameter list that is looked at, in bytes: never copy more of a data-out buffer than this. The

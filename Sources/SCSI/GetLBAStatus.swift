@@ -20,11 +20,11 @@ public struct GetLBAStatus: Sendable, Equatable, BitwiseCopyable {
     /// Bound: descriptors in one answer; an initiator goes on where they end.
     public static let maximumDescriptors = 1024
 
-    /// How many descriptors are worth finding out: those that the allocation length has room for, one at least.
+    /// How many descriptors are worth finding out: those that the allocation length has room for, one at least. An
+    /// initiator goes on where they end, and sg3-utils takes an answer that says it is longer for a broken one.
     public var wantedDescriptors: Int {
-        min(
-            max(Int(clamping: allocationLength) - Self.headerLength, 0) / Self.descriptorLength + 1,
-            Self.maximumDescriptors)
+        let room = (Int(clamping: allocationLength) - Self.headerLength) / Self.descriptorLength
+        return min(max(room, 1), Self.maximumDescriptors)
     }
 
     private static let headerLength = 8

@@ -47,6 +47,8 @@ public struct ModePages: Sendable, Equatable, BitwiseCopyable {
         case control = 0x0A00
         /// Control extension (SPC-4 7.5.9).
         case controlExtension = 0x0A01
+        /// Informational exceptions control (SPC-4 7.5.12).
+        case informationalExceptions = 0x1C00
         /// Logical block provisioning (SBC-3 6.4.6).
         case logicalBlockProvisioning = 0x1C02
     }
@@ -161,6 +163,8 @@ extension ModePages {
             data.store(UInt16(0xFFFF), at: 8)  // BUSY TIMEOUT PERIOD: unlimited
         case .controlExtension:
             data[4] = 0x01  // IALUAE: LIO changes access states by itself where it has any
+        case .informationalExceptions:
+            data[2] = 0x08  // DEXCPT: no failure predictions, so nothing that MRIE could say how to report
         case .logicalBlockProvisioning:
             guard let threshold = softThreshold else { return }
             // ENABLED; THRESHOLD TYPE 000b, soft; THRESHOLD ARMING: decreasing or increasing
@@ -174,7 +178,7 @@ extension ModePages {
         switch page {
         case .caching: data[2] = writeCacheChangeable ? Self.wce : 0
         case .control: (data[2], data[4]) = (Self.dSense, Self.swp)
-        case .readWriteErrorRecovery, .controlExtension, .logicalBlockProvisioning: break
+        case .readWriteErrorRecovery, .controlExtension, .informationalExceptions, .logicalBlockProvisioning: break
         }
     }
 
@@ -186,7 +190,7 @@ extension ModePages {
         case .control:
             descriptorSense = list[start + 2] & Self.dSense != 0
             softwareWriteProtect = list[start + 4] & Self.swp != 0
-        case .readWriteErrorRecovery, .controlExtension, .logicalBlockProvisioning: break
+        case .readWriteErrorRecovery, .controlExtension, .informationalExceptions, .logicalBlockProvisioning: break
         }
     }
 }
@@ -204,7 +208,7 @@ extension ModePages.Page {
     /// The length of the whole page in bytes.
     var length: Int {
         switch self {
-        case .readWriteErrorRecovery, .control: 12
+        case .readWriteErrorRecovery, .control, .informationalExceptions: 12
         case .caching: 20
         case .controlExtension: 32
         case .logicalBlockProvisioning: 24  // one threshold descriptor

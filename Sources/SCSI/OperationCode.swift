@@ -21,6 +21,8 @@ public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case modeSense6 = 0x1A
     /// START STOP UNIT (SBC-3 5.25).
     case startStopUnit = 0x1B
+    /// SEND DIAGNOSTIC (SPC-4 6.42).
+    case sendDiagnostic = 0x1D
     /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 6.14).
     case preventAllowMediumRemoval = 0x1E
     /// READ CAPACITY(10) (SBC-3 5.15).

@@ -41,8 +41,8 @@ extension ReceiveCopyResults {
         data.store(limits.maximumSegmentBytes, at: 16)
         data.store(UInt16(limits.concurrentCopies), at: 34)
         data[36] = limits.concurrentCopies
-        data[37] = 9  // as the original has all three
-        data[38] = 9
+        data[37] = limits.segmentGranularity
+        data[38] = 9  // of inline and held data there is none; as the original
         data[39] = 9
         data[43] = UInt8(clamping: CopyLimits.descriptorTypes.count)
         return data + CopyLimits.descriptorTypes

@@ -198,7 +198,7 @@ struct CommandTests {
     func identity() async throws {
         let rig = try await UnitRig.start(MemoryBackend.open(size: Self.blocks * 512))
         let standard = try #require(rig.perform(cdb: InitiatorCDB.inquiry(), dataInLength: 255))
-        #expect(standard.dataIn.count == 36)
+        #expect(standard.dataIn.count == 74)
         #expect(Array(standard.dataIn[8..<36]) == Array("LIO-ORG TCMU device     0002".utf8))
         let serial = try #require(rig.perform(cdb: InitiatorCDB.inquiry(page: 0x80), dataInLength: 255))
         #expect(String(decoding: serial.dataIn.dropFirst(4).prefix(16), as: UTF8.self) == "0123456789abcdef")

@@ -79,6 +79,7 @@ extension DecodeTests {
             0100  # ALLOCATION LENGTH
             00    # CONTROL
             """, .logSense(LogSense(pageCode: 0x0C, parameterPointer: 2, allocationLength: 256))),
+        DecodeRow("SEND DIAGNOSTIC, default self test", "1D 04 00 0000 00", .sendDiagnostic(selfTest: true)),
         DecodeRow(
             "PREVENT ALLOW MEDIUM REMOVAL, prevent", "1E 00 0000 01 00",
             .preventAllowMediumRemoval(PreventAllowMediumRemoval(prevent: true))),

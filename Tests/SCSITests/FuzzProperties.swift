@@ -98,7 +98,7 @@ private func exercise(_ command: Command) {
     case .reportSupportedTaskManagementFunctions(let command):
         precondition(command.response.count == (command.extended ? 16 : 4))
     case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit, .sanitize, .formatUnit,
-        .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults:
+        .sendDiagnostic, .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults:
         break
     }
 }

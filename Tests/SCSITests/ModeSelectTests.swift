@@ -145,11 +145,11 @@ struct ModeSelectTests {
             Row(
                 "second page cut", .ten, zeros(8) + caching + control.dropLast(5), .parameterListLengthError),
             Row(
-                "page unknown", .six, zeros(4) + hex("1C 0A") + zeros(10),
+                "page unknown", .six, zeros(4) + hex("1D 0A") + zeros(10),
                 .invalidFieldInParameterList(byte: 4, bit: 5)),
             Row(
                 "a page that this unit does not have", .six, zeros(4) + ModeSenseTests.provisioning,
-                .invalidFieldInParameterList(byte: 4, bit: 5)),
+                .invalidFieldInParameterList(byte: 5)),
             Row("page code 3Fh", .six, zeros(4) + hex("3F 0A"), .invalidFieldInParameterList(byte: 4, bit: 5)),
             Row(
                 "subpage unknown", .six, zeros(4) + hex("48 01 0010") + zeros(16),

@@ -26,6 +26,7 @@ struct ModeSenseTests {
             4A 01 001C  # SPF, PAGE CODE, SUBPAGE CODE, PAGE LENGTH
             01          # IALUAE
             """) + zeros(27)
+    static let exceptions = hex("1C 0A 08") + zeros(9)
     static let provisioning =
         hex("5C 02 0014") + zeros(12)
         + hex(
@@ -66,23 +67,26 @@ struct ModeSenseTests {
             Row("(6) control extension", six(0x0A, 0x01), hex("23 00 10 00") + controlExtension),
             Row("(6) control with its subpage", six(0x0A, 0xFF), hex("2F 00 10 00") + control + controlExtension),
             Row("(6) caching with its subpages", six(0x08, 0xFF), hex("17 00 10 00") + caching),
-            Row("(6) all", six(0x3F), hex("2F 00 10 00") + recovery + caching + control),
+            Row("(6) exceptions", six(0x1C), hex("0F 00 10 00") + exceptions),
+            Row("(6) all", six(0x3F), hex("3B 00 10 00") + recovery + caching + control + exceptions),
             Row("(10) caching", ten(0x08), hex("001A 00 10 00 00 0000") + caching),
-            Row("(10) all", ten(0x3F), hex("0032 00 10 00 00 0000") + recovery + caching + control),
+            Row("(10) all", ten(0x3F), hex("003E 00 10 00 00 0000") + recovery + caching + control + exceptions),
             Row(
                 "(10) all pages and subpages", ten(0x3F, 0xFF),
-                hex("0052 00 10 00 00 0000") + recovery + caching + control + controlExtension),
+                hex("005E 00 10 00 00 0000") + recovery + caching + control + controlExtension + exceptions),
             Row(
                 "(10) all of a unit with a threshold", ten(0x3F, 0xFF),
-                hex("006A 00 10 00 00 0000") + hex("01 0A 0000000000 80 00000000") + caching + control
-                    + controlExtension + provisioning, of: thin),
+                hex("0076 00 10 00 00 0000") + hex("01 0A 0000000000 80 00000000") + caching + control
+                    + controlExtension + exceptions + provisioning, of: thin),
             Row("(6) provisioning", six(0x1C, 0x02), hex("1B 00 10 00") + provisioning, of: thin),
-            Row("(6) provisioning as a subpage", six(0x1C, 0xFF), hex("1B 00 10 00") + provisioning, of: thin),
+            Row(
+                "(6) provisioning as a subpage", six(0x1C, 0xFF), hex("27 00 10 00") + exceptions + provisioning,
+                of: thin),
             Row("(6) default values", six(0x08, 0, .default), hex("17 00 10 00") + caching),
             Row(
                 "(6) changeable: D_SENSE and SWP", six(0x3F, 0, .changeable),
-                hex("2F 00 10 00") + hex("01 0A") + zeros(10) + hex("08 12") + zeros(18)
-                    + hex("0A 0A 04 00 08") + zeros(7)),
+                hex("3B 00 10 00") + hex("01 0A") + zeros(10) + hex("08 12") + zeros(18)
+                    + hex("0A 0A 04 00 08") + zeros(7) + hex("1C 0A") + zeros(10)),
             Row(
                 "(6) changeable: WCE too", six(0x08, 0, .changeable), hex("17 00 10 00 08 12 04") + zeros(17),
                 of: thin),
@@ -139,7 +143,7 @@ struct ModeSenseTests {
 
     @Test("every page and subpage that there is not is refused")
     func unknownPages() {
-        for code in UInt8(0)...0x3E where ![0x01, 0x08, 0x0A].contains(code) {
+        for code in UInt8(0)...0x3E where ![0x01, 0x08, 0x0A, 0x1C].contains(code) {
             for subpage in [0x00, 0x02, 0xFF] as [UInt8] {
                 #expect(throws: Sense.invalidFieldInCDB(byte: 2, bit: 5)) {
                     try Self.pages.response(to: Self.six(code, subpage))
@@ -153,6 +157,6 @@ struct ModeSenseTests {
                 try Self.pages.response(to: Self.ten(page, subpage))
             }
         }
-        #expect(throws: Sense.invalidFieldInCDB(byte: 3)) { try Self.thin.response(to: Self.ten(0x1C)) }
+        #expect(throws: Sense.invalidFieldInCDB(byte: 3)) { try Self.pages.response(to: Self.ten(0x1C, 0x02)) }
     }
 }

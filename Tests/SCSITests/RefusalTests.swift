@@ -76,6 +76,9 @@ struct RefusalTests {
         RefusalRow(
             "WRITE ATOMIC(16), a boundary", "9C 00 0000000000000000 0008 0001 00 00", .invalidFieldInCDB(byte: 10)),
         RefusalRow(
+            "SEND DIAGNOSTIC, a background self test", "1D 20 00 0000 00", .invalidFieldInCDB(byte: 1, bit: 7)),
+        RefusalRow("SEND DIAGNOSTIC, a diagnostic page", "1D 10 00 0004 00", .invalidFieldInCDB(byte: 3)),
+        RefusalRow(
             "GET LBA STATUS, a report type", "9E 12 0000000000000000 00000018 01 00", .invalidFieldInCDB(byte: 14)),
         RefusalRow("FORMAT UNIT, FMTPINFO", "04 40 00 00 00 00", .invalidFieldInCDB(byte: 1, bit: 7)),
         RefusalRow("FORMAT UNIT, FFMT 10b", "04 00 00 00 02 00", .invalidFieldInCDB(byte: 4, bit: 1)),
