@@ -13,7 +13,7 @@ formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 .PHONY: help build release test lint format lab conformance demo bench fuzz install deb doc clean
 
 help: ## say what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## build tcmud for debugging
 	$(SWIFT) build --product tcmud

@@ -138,6 +138,9 @@ actor Device {
         }
         answerAdded(nil)
         logger.info("\(label): serving \(config), \(opened.bytes) bytes")
+        // The others of its copy group know it by its serial number. Initiators that knew it before this daemon started
+        // send no INQUIRY for which that would be read.
+        if copyMembership != nil { Task { await self.deliverFacts() } }
         if action == .serveAndRecover {
             startRecovery()
         } else if life.origin == .existing {

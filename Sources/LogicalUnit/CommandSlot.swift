@@ -50,6 +50,8 @@ enum Stage: UInt8 {
     /// EXTENDED COPY: a piece is being read, then written.
     case copyRead
     case copyWrite
+    /// EXTENDED COPY: all is written, and made durable.
+    case copyFlush
 
     /// A command at this stage must not overlap anything in flight.
     var isExclusive: Bool {
@@ -61,6 +63,9 @@ enum Stage: UInt8 {
 
     /// It counts among the exclusive commands that may wait; of erasures there is never more than one.
     var isLimited: Bool { isExclusive && self != .erase }
+
+    /// EXTENDED COPY is under way.
+    var isCopy: Bool { self == .copyRead || self == .copyWrite || self == .copyFlush }
 
     /// The operation under way reads the medium.
     var isRead: Bool {

@@ -101,9 +101,24 @@ struct CopyHistory {
         entries.append(status)
     }
 
-    /// The initiator has been told how the copy ended.
+    /// Nobody will ask about the copy.
     mutating func forget(_ listIdentifier: UInt32) {
-        entries.removeAll { $0.listIdentifier == listIdentifier && !$0.isInProgress }
+        entries.removeAll { $0.listIdentifier == listIdentifier }
+    }
+
+    /// The initiator has been told how the copy ended: nobody asks again, but for the details of a failure after its
+    /// status (SPC-4 6.26), and the identifier may be used anew.
+    mutating func told(_ listIdentifier: UInt32, by action: ThirdPartyCopyIn) {
+        entries.removeAll { entry in
+            guard entry.listIdentifier == listIdentifier, !entry.isInProgress else { return false }
+            switch action {
+            case .operatingParameters: return false
+            case .failureDetailsLID1, .copyStatusLID4: return true
+            case .copyStatusLID1:
+                if case .failed = entry.state { return false }
+                return true
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         if extent.length == 0 { return sendNothing(command) }
         let capabilities = backend.capabilities
-        let needsFlush = compare.fua && capabilities.volatileCache
+        let needsFlush = compare.fua && capabilities.volatileCache || writesThrough
         slots[slot].pointee.extent = extent
         slots[slot].pointee.durable = compare.fua
         if extent.length <= capabilities.nativeCompareAndWriteBytes && !needsFlush {

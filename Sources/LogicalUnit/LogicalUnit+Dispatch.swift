@@ -130,7 +130,7 @@ extension LogicalUnit where Backend: ~Copyable {
             }
             tellBackendError(record.pointee.cdb, errno: -result.code)
             if stage == .erase || stage == .eraseFlush { return failErasure(command, -result.code) }
-            if stage == .copyRead || stage == .copyWrite { return failCopy(command, result) }
+            if stage.isCopy { return failCopy(command, result) }
             return finish(command, SenseTable.outcome(of: result.code, isRead: stage.isRead))
         }
         switch stage {
@@ -144,7 +144,8 @@ extension LogicalUnit where Backend: ~Copyable {
         case .writeThenFlush:
             record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))
-        case .flush, .writeZeroes, .nativeCompareAndWrite, .prefetch: finish(command, .good)
+        case .flush, .nativeCompareAndWrite, .prefetch: finish(command, .good)
+        case .writeZeroes: finishWritten(command)
         case .discard: discardNext(command)
         case .writeSame: continueWriteSame(command)
         case .compareRead: compareAndWriteSecondHalf(command)
@@ -160,6 +161,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .erase: continueErasure(command)
         case .eraseFlush: endErasure(command)
         case .copyRead, .copyWrite: copyStepDone(command)
+        case .copyFlush: copyFlushed(command)
         }
     }
 

@@ -27,7 +27,9 @@ extension LogicalUnit where Backend: ~Copyable {
             send(command, defects.response, allocationLength: defects.allocationLength)
         case .reportSupportedOperationCodes(let report):
             do throws(Sense) {
-                let data = try report.response(advertisement.commands)
+                // Before configfs was read nobody knows, and every kernel sets up a port first.
+                let hasPort = facts.map { !$0.targetPortGroups.isEmpty } ?? true
+                let data = try report.response(advertisement.commands, targetPortGroups: hasPort)
                 send(command, data, allocationLength: report.allocationLength)
             } catch {
                 finish(command, .check(error))

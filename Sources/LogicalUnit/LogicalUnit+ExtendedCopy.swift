@@ -161,6 +161,15 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     private mutating func endCopy(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        // The extent is what the copy has written here; other units have made theirs durable as they do it.
+        guard writesThrough, slots[slot].pointee.extent.length > 0 else { return copyFlushed(command) }
+        slots[slot].pointee.stage = .copyFlush
+        settle(command, backend.flush(ticket: slots.ticket(slot)))
+    }
+
+    /// All is copied, and durable where it has to be.
+    mutating func copyFlushed(_ command: consuming PendingCommand) {
         noteStatus(command.slot, .done)
         sendNothing(command)
     }
@@ -186,8 +195,8 @@ extension LogicalUnit where Backend: ~Copyable {
             CopyStatus(
                 listIdentifier: identifier, form: run.form, state: state,
                 segments: UInt16(clamping: run.index), bytes: run.total))
-        // LIST ID USAGE = 10b: nobody will ask once it is over.
-        if !run.isHeld { copies.forget(identifier) }
+        // LIST ID USAGE = 10b: nobody will ask once it is over and well.
+        if !run.isHeld && state == .done { copies.forget(identifier) }
     }
 
     // MARK: - RECEIVE COPY RESULTS
@@ -200,8 +209,7 @@ extension LogicalUnit where Backend: ~Copyable {
         } catch {
             return finish(command, .check(error))
         }
-        // Told once it has ended; the identifier is free again.
-        if receive.action != .operatingParameters { copies.forget(receive.listIdentifier) }
+        copies.told(receive.listIdentifier, by: receive.action)
         send(command, data, allocationLength: receive.allocationLength)
     }
 

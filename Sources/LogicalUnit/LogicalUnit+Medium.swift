@@ -40,13 +40,24 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func submitWrite(_ slot: Int, _ extent: ByteExtent, stage: Stage) -> Submission {
         let capabilities = backend.capabilities
         // WCE = 0: the initiator wants every write as if with FUA.
-        let durable =
-            (slots[slot].pointee.durable || !modes.writeCacheEnabled) && capabilities.volatileCache
+        let durable = slots[slot].pointee.durable && capabilities.volatileCache || writesThrough
         let flushes = durable && !capabilities.forceUnitAccess
         slots[slot].pointee.stage = flushes ? .writeThenFlush : stage
         slots[slot].pointee.afterFlush = stage
         return backend.write(
             extent, from: slots.segments(slot), durable: durable && !flushes, ticket: slots.ticket(slot))
+    }
+
+    /// WCE = 0 and the backend has a cache: what was written has to be flushed before it is answered.
+    var writesThrough: Bool { !modes.writeCacheEnabled && backend.capabilities.volatileCache }
+
+    /// Answers a command of which all is written: WCE = 0 wants it on the medium first.
+    mutating func finishWritten(_ command: consuming PendingCommand) {
+        guard writesThrough else { return sendNothing(command) }
+        zeroRest(command.slot, from: 0)
+        slots[command.slot].pointee.stage = .flush
+        let ticket = slots.ticket(command.slot)
+        settle(command, backend.flush(ticket: ticket))
     }
 
     /// SYNCHRONIZE CACHE 10/16 (SBC-4 5.31): the whole unit is made durable, before the answer even with IMMED.

@@ -83,6 +83,8 @@ extension LogicalUnit where Backend: ~Copyable {
             }
             next = end
         }
+        // The limit on runs fell within the first block: an answer has one descriptor at least.
+        if list.isEmpty { list.append(.init(range: BlockRange(lba: lba, blocks: 1), isMapped: true)) }
         return list
     }
 

@@ -46,7 +46,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Discards the next range, or answers.
     mutating func discardNext(_ command: consuming PendingCommand) {
         let slot = command.slot
-        guard let range = slots[slot].pointee.ranges.popLast() else { return sendNothing(command) }
+        guard let range = slots[slot].pointee.ranges.popLast() else { return finishWritten(command) }
         settle(command, backend.discard(range, ticket: slots.ticket(slot)))
     }
 }

@@ -80,7 +80,7 @@ extension LogicalUnit where Backend: ~Copyable {
         while true {
             let left = record.pointee.extent.length - record.pointee.progress
             guard left > 0, let bytes = record.pointee.bounce?.bytes, let start = bytes.baseAddress else {
-                return finish(command, .good)
+                return finishWritten(command)
             }
             let piece = min(left, UInt64(bytes.count))
             slots.iovecs(slot)[0] = iovec(iov_base: start, iov_len: Int(piece))
@@ -88,7 +88,11 @@ extension LogicalUnit where Backend: ~Copyable {
             let target = ByteExtent(
                 offset: record.pointee.extent.offset + record.pointee.progress, length: piece)
             record.pointee.progress += piece
-            switch submitWrite(slot, target, stage: .writeSame) {
+            // Made durable once, after the last piece.
+            record.pointee.stage = .writeSame
+            switch backend.write(
+                target, from: slots.segments(slot), durable: false, ticket: slots.ticket(slot))
+            {
             case .pending: return park(command)
             case .done(let result) where result.isSuccess: continue
             case .done(let result): return advance(command, result)

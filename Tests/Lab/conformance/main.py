@@ -48,16 +48,19 @@ def _commit():
     return _output("git", "describe", "--always") + ("-dirty" if changed else "")
 
 
-def _versions(commit, measured):
+def _versions(measured):
     kernels = sorted({one.kernel for one in measured if one.kernel})
-    rows = [["commit", commit], ["guest kernel (User-Mode Linux)", ", ".join(kernels)]]
+    # Of the measurement, which --reuse may print long after; more than one when targets were measured apart.
+    commits = sorted({one.commit for one in measured if one.target.ours})
+    rows = [["commit", ", ".join(commits)], ["guest kernel (User-Mode Linux)", ", ".join(kernels)]]
     return rows + [[name, _output("dpkg-query", "-W", "-f", "${Version}", name)] for name in PACKAGES]
 
 
-def _boot(target, options, directory):
+def _boot(target, options, directory, commit):
     """One fresh guest; its console goes through, with the target's name before each line."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
+    (directory / "commit").write_text(f"{commit}\n")
     wanted = options.suite or target.suites
     command = [LAB, "run", target.job, "--daemon", target.daemon, "--results", directory,
                "--set", f"CONFORMANCE_BYTES={LUN_BYTES}", "--set", f"CONFORMANCE_SUITES={' '.join(wanted)}",
@@ -77,10 +80,10 @@ def _boot(target, options, directory):
     (directory / "status").write_text(f"{status}\n")
 
 
-def _measure(target, options):
+def _measure(target, options, commit):
     directory = options.raw / target.name
     if not options.reuse:
-        _boot(target, options, directory)
+        _boot(target, options, directory, commit)
     status = directory / "status"
     return Measured.read(
         target, directory, int(status.read_text()) if status.exists() else 125, options.suite or target.suites)
@@ -98,12 +101,12 @@ def _show(one):
             print(f"  {check.verdict:8} sg: {check.title}: got {check.got}, wanted {check.wanted}")
 
 
-def _document(measured, commit):
+def _document(measured):
     columns = [one for one in measured if one.target in COLUMNS]
     proofs = [one for one in measured if one.target not in COLUMNS]
     without_daemon = {title for one in measured if one.target.name in ("lio", "pscsi") for title in one.failures()}
     causes = causes_module.Causes(causes_module.read(), without_daemon)
-    text, problems = report.document(columns, proofs, causes, _versions(commit, measured), LUN_BYTES)
+    text, problems = report.document(columns, proofs, causes, _versions(measured), LUN_BYTES)
     problems += [f"{one.target.title}: the lab ended with status {one.status}" for one in proofs if one.status]
     DOCUMENT.write_text(text)
     print(f"\nwritten: {DOCUMENT.relative_to(PROJECT)}")
@@ -129,7 +132,7 @@ def main():
         options.raw.mkdir(parents=True, exist_ok=True)
         options.binary = shutil.copy(options.binary, options.raw / "tcmud")
     try:
-        measured = [_measure(target, options) for target in chosen]
+        measured = [_measure(target, options, commit) for target in chosen]
     except Unreadable as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 125
@@ -139,7 +142,7 @@ def main():
         _show(one)
     if options.target or options.suite or options.no_sg:
         return max(one.status for one in measured)
-    problems = _document(measured, commit)
+    problems = _document(measured)
     _give_back(DOCUMENT)
     for problem in problems:
         print(f"conformance: {problem}", file=sys.stderr)

@@ -19,7 +19,9 @@ class Measured:
     target: object
     suites: list
     checks: list
+    #: The guest kernel's release, and the project's commit at the time.
     kernel: str = ""
+    commit: str = ""
     status: int = 0
 
     @classmethod
@@ -27,10 +29,11 @@ class Measured:
         """From the directory that the guest filled; empty when the lab failed before it wrote a list."""
         if not (directory / "list.txt").exists():
             return cls(target, [], [], status=status or 125)
-        kernel = directory / "kernel.txt"
+        kernel, commit = (
+            path.read_text().strip() if path.exists() else "" for path in (directory / "kernel.txt", directory / "commit"))
         return cls(
             target, suites_module.read_directory(directory, wanted), sgchecks.read_file(directory / "sg.tsv"),
-            kernel.read_text().strip() if kernel.exists() else "", status)
+            kernel, commit, status)
 
     def tests(self):
         return [test for suite in self.suites for test in suite.tests]

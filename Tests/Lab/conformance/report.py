@@ -26,7 +26,8 @@ and OUT, RESERVE and RELEASE (and every RESERVATION CONFLICT that follows), task
 commands that it passes on, TCMU gives the handler the length that the initiator expects, not a way to say that the CDB
 asked for more: a residual overflow cannot be reported, nor any residual of a write. The proof is the same test against
 a target without a daemon: LIO's fileio, which interprets commands in the kernel, or LIO's pscsi on a disk of scsi_debug,
-which passes them on as TCMU does.
+which passes them on as TCMU does. The suites of commands that the kernel answers (Prin*, Prout*, Reserve6, iSCSI*) have
+the same results in every column but for the residuals.
 """
 
 
@@ -95,6 +96,11 @@ def note_table(columns):
     return _table(["note"] + _titles(columns), [[text] + [count[text] or "" for count in counts] for text in texts])
 
 
+def _named(titles):
+    """Titles in one line; those of sg3-utils checks are prose with commas, so they stand in quotes."""
+    return ", ".join(f'"{title[4:]}"' if title.startswith("sg: ") else title for title in titles)
+
+
 def failures(column, causes):
     """A target's failures, one list item per cause in the order of its first test; and those without a cause."""
     grouped, unexplained = {}, []
@@ -104,9 +110,9 @@ def failures(column, causes):
             unexplained.append(title)
         else:
             grouped.setdefault(id(cause), (cause, []))[1].append(title)
-    lines = [f"- {', '.join(titles)}: {cause.text} ({cause.owner})" for cause, titles in grouped.values()]
+    lines = [f"- {_named(titles)}: {cause.text} ({cause.owner})" for cause, titles in grouped.values()]
     if unexplained:
-        lines.append(f"- **unexplained**: {', '.join(unexplained)}")
+        lines.append(f"- **unexplained**: {_named(unexplained)}")
     kernel_owned = [title for cause, titles in grouped.values() if cause.owner == "kernel" for title in titles]
     return "\n".join(lines or ["None."]) + "\n", unexplained, kernel_owned
 

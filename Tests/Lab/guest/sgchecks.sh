@@ -6,12 +6,9 @@
 # not served, 10 copy aborted, 14 miscompare, 25 condition met), `cdb` the sense of a raw CDB.
 
 generic=
-# What the last check got.
-sg_got=
 zeros=$LAB_STATE/zeros ones=$LAB_STATE/ones bits=$LAB_STATE/bits
 
 sg_row() {
-    sg_got=$3
     local IFS=$'\t'
     echo "$*" >> "$results/sg.tsv"
     echo "=== $1: wanted $2, got $3: $4"
@@ -72,15 +69,12 @@ reads_as() {
     cmp -n $(($2 * 512)) "$LAB_STATE/read" "$3" || return 14
 }
 
-# result TITLE LBA BLOCKS FILE: what the command just sent has left; not asked when it was not served.
-result() {
-    local title=$1
-    shift
-    if [[ $sg_got == 9 ]]; then
-        sg_row "$title" 0 9 "reads_as ${*//$LAB_STATE\//}" >> "$results/sg.txt"
-    else
-        tool "$title" 0 reads_as "$@"
-    fi
+# leaving LBA BLOCKS FILE COMMAND…: the command's status, and when that is 0 what the medium then holds.
+leaving() {
+    local lba=$1 count=$2 file=$3
+    shift 3
+    limit 120 "$@" || return
+    reads_as "$lba" "$count" "$file"
 }
 
 # sg_work: all of it, on $disk.
@@ -159,6 +153,9 @@ sg_modes_and_logs() {
     cdb "MODE SELECT(6), saving pages" 5/2400 15 11 00 00 04 00
     with -s 3 -i "$zeros"
     cdb "MODE SELECT(6), a cut parameter list" 5/1a00 15 10 00 00 03 00
+    perl -e 'print pack("C*", 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 16, 0)' > "$LAB_STATE/descriptor"
+    with -s 12 -i "$LAB_STATE/descriptor"
+    cdb "MODE SELECT(6), blocks of another size" "5/2600|5/2400" 15 10 00 00 0c 00
     with -s 0
     cdb "MODE SELECT(6), no parameter list" good 15 10 00 00 00 00
     tool "LOG SENSE, supported pages" 0 sg_logs "$disk"
@@ -224,9 +221,9 @@ sg_writing() {
     with -s 512 -i "$bits"
     cdb "WRITE AND VERIFY(12)" good ae 00 00 00 00 00 00 00 00 01 00 00
     # 0Fh OR 0Fh stays; then OR FFh makes all bits set, which VERIFY can tell.
-    tool "ORWRITE(16) of all ones" 0 sg_write_x --or --lba=64 --num=8 --in="$ones" "$disk"
-    result "ORWRITE(16), its result" 64 8 "$ones"
-    result "ORWRITE(16), the block behind" 72 1 "$bits"
+    tool "ORWRITE(16) of all ones, and its result" 0 leaving 64 8 "$ones" \
+        sg_write_x --or --lba=64 --num=8 --in="$ones" "$disk"
+    tool "ORWRITE(16) leaves the block behind alone" 0 reads_as 72 1 "$bits"
     tool "WRITE ATOMIC(16)" 0 sg_write_x --atomic=0 --lba=0 --num=8 --in="$bits" "$disk"
     dd if="$bits" of="$LAB_STATE/compare" bs=512 count=1 status=none
     dd if="$ones" of="$LAB_STATE/compare" bs=512 seek=1 count=1 status=none
@@ -234,14 +231,14 @@ sg_writing() {
     tool "COMPARE AND WRITE that does not match" 14 sg_compare_and_write --in="$LAB_STATE/compare" --lba=10 "$disk"
     dd if="$bits" of="$LAB_STATE/compare" bs=512 count=4 status=none
     dd if="$ones" of="$LAB_STATE/compare" bs=512 seek=4 count=4 status=none
-    tool "COMPARE AND WRITE of four blocks" 0 sg_compare_and_write --in="$LAB_STATE/compare" --lba=20 --num=4 "$disk"
-    result "COMPARE AND WRITE of four blocks, its result" 20 4 "$ones"
+    tool "COMPARE AND WRITE of four blocks, and its result" 0 leaving 20 4 "$ones" \
+        sg_compare_and_write --in="$LAB_STATE/compare" --lba=20 --num=4 "$disk"
 }
 
 sg_provisioning() {
     tool "WRITE SAME(10)" 0 sg_write_same --10 --in="$bits" --xferlen=512 --lba=200 --num=30 "$disk"
-    tool "WRITE SAME(16)" 0 sg_write_same --16 --in="$bits" --xferlen=512 --lba=300 --num=30 "$disk"
-    result "WRITE SAME(16), its result" 300 30 "$bits"
+    tool "WRITE SAME(16), and its result" 0 leaving 300 30 "$bits" \
+        sg_write_same --16 --in="$bits" --xferlen=512 --lba=300 --num=30 "$disk"
     tool "WRITE SAME(10) with UNMAP" 0 sg_write_same --10 --unmap --in="$zeros" --xferlen=512 --lba=200 --num=30 "$disk"
     tool "WRITE SAME(16) with UNMAP" 0 sg_write_same --16 --unmap --in="$zeros" --xferlen=512 --lba=300 --num=30 "$disk"
     tool "WRITE SAME(16) with NDOB" 0 sg_write_same --16 --ndob --lba=400 --num=30 "$disk"
@@ -266,8 +263,8 @@ sg_provisioning() {
 sg_copying() {
     tool "WRITE(16) of what is copied" 0 sg_dd if="$bits" of="$disk" bs=512 count=128 seek=1000 cdbsz=16 blk_sgio=1
     tool "WRITE(16) of where it goes" 0 sg_dd if="$ones" of="$disk" bs=512 count=128 seek=5000 cdbsz=16 blk_sgio=1
-    tool "EXTENDED COPY (LID1) within the LUN" 0 sg_xcopy if="$generic" of="$generic" bs=512 skip=1000 seek=5000 count=128
-    result "EXTENDED COPY (LID1), its result" 5000 128 "$bits"
+    tool "EXTENDED COPY (LID1) within the LUN, and its result" 0 leaving 5000 128 "$bits" \
+        sg_xcopy if="$generic" of="$generic" bs=512 skip=1000 seek=5000 count=128
     tool "RECEIVE COPY RESULTS, operating parameters" 0 sg_copy_results --params "$disk"
     with -r 64
     cdb "RECEIVE COPY RESULTS, a reserved service action" 5/2400 84 1e 00 00 00 00 00 00 00 00 00 00 00 40 00 00
@@ -277,7 +274,6 @@ sg_copying() {
 }
 
 sg_refusals() {
-    cdb "an operation code of a vendor's (C0h)" 5/2000 c0 00 00 00 00 00 00 00 00 00
     cdb "an operation code that disks do not have (1Dh with a page)" "5/2400|5/2000" 1d 10 00 00 00 00
     cdb "a reserved service action of SERVICE ACTION IN(16)" "5/2400|5/2000" 9e 1e 00 00 00 00 00 00 00 00 00 00 00 00 00 00
     cdb "a reserved service action of MAINTENANCE IN" "5/2400|5/2000" a3 1e 00 00 00 00 00 00 00 00 00 00
@@ -311,8 +307,8 @@ sg_reservations() {
 
 # Commands that overwrite the whole LUN, last because nothing else is left on it.
 sg_long() {
-    tool "SANITIZE, overwrite" 0 sg_sanitize --overwrite --zero --quick --wait --timeout=100 "$disk"
-    result "SANITIZE, overwrite, its result" 1000 128 "$zeros"
+    tool "SANITIZE, overwrite, and its result" 0 leaving 1000 128 "$zeros" \
+        sg_sanitize --overwrite --zero --quick --wait --timeout=100 "$disk"
     tool "SANITIZE, overwrite with IMMED" 0 sg_sanitize --overwrite --pattern="$LAB_STATE/pattern" --ipl=4 --quick --early "$disk"
     tool "REQUEST SENSE tells of its progress, or of its end" 0 sg_requests --progress "$disk"
     until_true 100 sg_turs "$disk"
@@ -322,6 +318,7 @@ sg_long() {
     tool "SANITIZE, exit failure mode" "0|5" sg_sanitize --fail --quick --wait "$disk"
     cdb "SANITIZE, a reserved service action" 5/2400 48 04 00 00 00 00 00 00 00 00
     tool "FORMAT UNIT" 0 sg_format --format --quick --wait --timeout=100 "$disk"
-    tool "FORMAT UNIT to blocks of another size" 5 sg_format --format --format --format --size=4096 --quick --wait --timeout=100 "$disk"
     tool "TEST UNIT READY at the end" 0 sg_turs "$disk"
+    # The very last, because the original never answers it.
+    cdb "an operation code of a vendor's (C0h)" 5/2000 c0 00 00 00 00 00 00 00 00 00
 }
