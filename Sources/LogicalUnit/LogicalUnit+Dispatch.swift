@@ -140,7 +140,8 @@ extension LogicalUnit where Backend: ~Copyable {
             finish(command, .data(UInt32(truncatingIfNeeded: record.pointee.extent.length)))
         case .write:
             countWrite(record.pointee.extent.length)
-            finish(command, .good)
+            // A buffer longer than the blocks: the initiator learns of the rest by the residual.
+            finish(command, .data(UInt32(truncatingIfNeeded: record.pointee.extent.length)))
         case .writeThenFlush:
             record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))

@@ -65,7 +65,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let record = slots[slot]
         for _ in 0..<Self.stepsPerTurn {
             let left = record.pointee.extent.length - record.pointee.progress
-            guard left > 0, let bytes = record.pointee.bounce?.bytes else { return sendNothing(command) }
+            guard left > 0, let bytes = record.pointee.bounce?.bytes else { return endVerify(command) }
             // The unit is being stopped: the initiator comes again.
             guard mode == .serving || record.pointee.progress == 0 else { return finish(command, .status(.busy)) }
             let pattern = record.pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0
@@ -85,6 +85,13 @@ extension LogicalUnit where Backend: ~Copyable {
             }
         }
         yield(command)
+    }
+
+    /// All is verified. A WRITE AND VERIFY is answered as a WRITE is.
+    private mutating func endVerify(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        guard slots[slot].pointee.durable else { return sendNothing(command) }
+        finish(command, .data(UInt32(truncatingIfNeeded: slots[slot].pointee.extent.length)))
     }
 
     /// Compares the piece that was read with what it has to be.

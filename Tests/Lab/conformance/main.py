@@ -20,8 +20,6 @@ PROJECT = HERE.parent.parent.parent
 LAB = HERE.parent / "lab"
 RAW = PROJECT / ".lab" / "conformance"
 DOCUMENT = PROJECT / "docs" / "conformance.md"
-#: Bytes of the LUN: guest/conformance.sh's own default, handed over so that both say the same.
-LUN_BYTES = 64 << 20
 PACKAGES = ("libiscsi-bin", "sg3-utils", "tcmu-runner", "ceph-common", "open-iscsi")
 
 
@@ -63,7 +61,7 @@ def _boot(target, options, directory, commit):
     (directory / "commit").write_text(f"{commit}\n")
     wanted = options.suite or target.suites
     command = [LAB, "run", target.job, "--daemon", target.daemon, "--results", directory,
-               "--set", f"CONFORMANCE_BYTES={LUN_BYTES}", "--set", f"CONFORMANCE_SUITES={' '.join(wanted)}",
+               "--set", f"CONFORMANCE_BYTES={target.mebibytes << 20}", "--set", f"CONFORMANCE_SUITES={' '.join(wanted)}",
                "--set", f"CONFORMANCE_SG={0 if options.no_sg or target is PSCSI else 1}"]
     if target.daemon == "tcmud":
         # A target without a daemon needs no build, but the lab wants some program to name.
@@ -106,7 +104,7 @@ def _document(measured):
     proofs = [one for one in measured if one.target not in COLUMNS]
     without_daemon = {title for one in measured if one.target.name in ("lio", "pscsi") for title in one.failures()}
     causes = causes_module.Causes(causes_module.read(), without_daemon)
-    text, problems = report.document(columns, proofs, causes, _versions(measured), LUN_BYTES)
+    text, problems = report.document(columns, proofs, causes, _versions(measured))
     problems += [f"{one.target.title}: the lab ended with status {one.status}" for one in proofs if one.status]
     DOCUMENT.write_text(text)
     print(f"\nwritten: {DOCUMENT.relative_to(PROJECT)}")

@@ -13,8 +13,8 @@ Written by `make conformance`; changes by hand are lost. The causes of failures 
 `Tests/Lab/conformance/causes.toml`.
 
 Each column is one fresh boot of the lab's guest: iscsi-test-cu (family ALL, `--dataloss --allow-sanitize`, every suite
-in a process of its own with a time limit of its own, two sessions with the LUN) and then a fixed list of commands of
-sg3-utils, both over iSCSI on loopback against one LUN of {size} MiB.
+in a process of its own with a time limit of its own, the multipath suite with two sessions) and then a fixed list of
+commands of sg3-utils, both over iSCSI on loopback against one LUN ({sizes}).
 
 A test is *skipped* when the suite counts it as passed, but it says that it left something out because the target does
 not have it. *Skip notes* are all lines `[SKIPPED]` that the tests print, whatever they are about.
@@ -24,11 +24,15 @@ KERNEL_SHARE = """\
 The kernel's target answers some commands itself; no handler behind TCMU sees them: REPORT LUNS, PERSISTENT RESERVE IN
 and OUT, RESERVE and RELEASE (and every RESERVATION CONFLICT that follows), task management, and all of iSCSI. For
 commands that it passes on, TCMU gives the handler the length that the initiator expects, not a way to say that the CDB
-asked for more: a residual overflow cannot be reported, nor any residual of a write. The proof is the same test against
+asked for more: a residual overflow cannot be reported. The proof is the same test against
 a target without a daemon: LIO's fileio, which interprets commands in the kernel, or LIO's pscsi on a disk of scsi_debug,
 which passes them on as TCMU does. The suites of commands that the kernel answers (Prin*, Prout*, Reserve6, iSCSI*) have
 the same results in every column but for the residuals.
 """
+
+
+def _sizes(columns):
+    return ", ".join(f"{one.target.title}: {one.target.mebibytes} MiB" for one in columns)
 
 
 def _table(header, rows):
@@ -122,7 +126,7 @@ def kernel_table(columns, proofs, titles):
     return _table(["test"] + _titles(shown), [[title] + [one.verdict(title) for one in shown] for title in titles])
 
 
-def document(columns, proofs, causes, versions, size):
+def document(columns, proofs, causes, versions):
     """The whole text, and what of it must not be: unmet bars and failures without a cause."""
     parts, problems, kernel_titles, judged = [], [], [], []
     lio = next(column for column in columns if column.target.name == "lio")
@@ -139,7 +143,7 @@ def document(columns, proofs, causes, versions, size):
                 judged.append([column.target.title, bar.title, bar.wanted, bar.got, "yes" if bar.met else "**no**"])
                 if not bar.met:
                     problems.append(f"{column.target.title}: {bar.title}: {bar.got}, wanted {bar.wanted}")
-    parts.append(INTRODUCTION.format(size=size >> 20))
+    parts.append(INTRODUCTION.format(sizes=_sizes(columns)))
     parts.append(_table(["measured with", ""], versions))
     parts.append("## Summary\n\n" + summary(columns))
     parts.append("## Bars\n\n" + _table(["target", "what", "wanted", "measured", "met"], judged))

@@ -13,14 +13,17 @@ class Target:
     daemon: str = "tcmud"
     #: Only these suites and no sg3-utils checks; for a target that serves as proof alone.
     suites: tuple = ()
+    #: MiB of the LUN. SANITIZE and FORMAT UNIT overwrite it several times, so it is small; but Sanitize.Reset wants to
+    #: find a SANITIZE at work three seconds after its start, so it is not too small for a target that has one.
+    mebibytes: int = 64
 
     @property
     def ours(self):
         return self.daemon == "tcmud" and self.name in ("file", "rbd")
 
 
-FILE = Target("file", "tcmud, file", "conformance-file")
-RBD = Target("rbd", "tcmud, rbd", "conformance-rbd")
+FILE = Target("file", "tcmud, file", "conformance-file", mebibytes=3072)
+RBD = Target("rbd", "tcmud, rbd", "conformance-rbd", mebibytes=512)
 LIO = Target("lio", "LIO fileio", "conformance-lio")
 ORIGINAL = Target("original", "tcmu-runner, rbd", "conformance-rbd", "tcmu-runner")
 #: The kernel's own pass-through backstore: what it fails, no handler behind TCMU can pass.

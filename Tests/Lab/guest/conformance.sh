@@ -7,16 +7,21 @@ source "$library/sgchecks.sh"
 results=$LAB_SHARE/results
 # Seconds one process of the suite may take. The slowest healthy suite, SANITIZE's, waits a minute between two looks.
 suite_limit=${CONFORMANCE_LIMIT:-300}
-# SANITIZE and FORMAT UNIT overwrite the whole LUN several times, so it is small; the largest transfer of any
-# test (2048 blocks by EXTENDED COPY from one end to the other) still fits.
+# Tests/Lab/conformance/targets.py says how large and why.
 conformance_bytes=${CONFORMANCE_BYTES:-$((64 << 20))}
-# Two sessions with the LUN, for the tests of the multipath suites.
-conformance_urls=("iscsi://$portal/$iscsi_name/0" "iscsi://$portal/$iscsi_name/0")
+conformance_url=iscsi://$portal/$iscsi_name/0
+
+# suite_urls SUITE: two sessions for the multipath suite. The others get one: tests that need a second initiator log one in
+# and out, whereas a second path stays, and with it the reservation that Sanitize.Reservations takes and never gives back.
+suite_urls() {
+    echo "$conformance_url"
+    [[ $1 != MultipathIO ]] || echo "$conformance_url"
+}
 
 # suite_alive: the LUN answers TEST UNIT READY.
 suite_alive() {
     local text
-    text=$(limit 60 iscsi-test-cu --test=ALL.TestUnitReady.Simple "${conformance_urls[0]}" 2>&1)
+    text=$(limit 60 iscsi-test-cu --test=ALL.TestUnitReady.Simple "$conformance_url" 2>&1)
     [[ $text == *"Simple ...passed"* ]]
 }
 
@@ -24,15 +29,16 @@ suite_alive() {
 suite_process() {
     status=0
     limit "$suite_limit" stdbuf -oL iscsi-test-cu --dataloss --allow-sanitize --test="$1" \
-        "${conformance_urls[@]}" >> "$2" 2>&1 || status=$?
+        "${urls[@]}" >> "$2" 2>&1 || status=$?
     # The line before may have no end when the process was killed.
     printf '\n=== exit status %d\n' "$status" >> "$2"
 }
 
 # run_suite SUITE TEST…: one process for all of its tests; after a time limit one process for each of the rest.
 run_suite() {
-    local suite=$1 file=$results/suites/$1.txt status begin=$SECONDS test hung seen=
+    local suite=$1 file=$results/suites/$1.txt status begin=$SECONDS test hung seen= urls
     shift
+    mapfile -t urls < <(suite_urls "$suite")
     : > "$file"
     suite_process "ALL.$suite" "$file"
     if ((status == 124 || status > 128)); then

@@ -3,6 +3,6 @@
 # timeout: 3600
 source "$library/conformance.sh"
 start_daemon
-image_file a "$conformance_bytes"
+image_on_disk a "$conformance_bytes"
 make_lun a "$(file_config "$image")" "$conformance_bytes"
 conformance_work a
