@@ -13,6 +13,10 @@ extension LogicalUnit where Backend: ~Copyable {
             }
             start(command, decoded)
         case .refused(let sense):
+            // What the medium is going through comes before what is wrong with a command for it.
+            if !condition.isClear, let state = condition.refusal(ofMalformed: record.pointee.cdb, sense) {
+                return finish(command, .check(state))
+            }
             if sense == .invalidCommandOperationCode { tellUnsupported(record.pointee.cdb) }
             finish(command, .check(sense))
         }

@@ -74,6 +74,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// WRITE ATOMIC(16) (SBC-4 5.48): a write that the backend carries out whole or not at all, within the bounds of
     /// page B0h.
     mutating func writeAtomic(_ command: consuming PendingCommand, _ access: MediumAccess) {
+        if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }
         if let sense = access.atomicRefusal(limits: advertisement.limits) { return finish(command, .check(sense)) }
         write(command, access)
     }

@@ -50,6 +50,18 @@ struct UnitCondition {
         return nil
     }
 
+    /// Why a command that the decoder refused would not have been carried out anyway, or nil: then the refusal stands.
+    mutating func refusal(ofMalformed cdb: CDB, _ sense: Sense) -> Sense? {
+        guard let code = OperationCode(rawValue: cdb.operationCode), sense != .invalidCommandOperationCode else {
+            return nil
+        }
+        switch code {
+        case .inquiry, .requestSense, .maintenanceIn, .logSense: return nil
+        case .sanitize, .formatUnit: return takeAttention() ?? erasure?.inProgress
+        default: return takeAttention() ?? erasure?.inProgress ?? failure?.sense
+        }
+    }
+
     /// What REQUEST SENSE reports, in place of the command that would have met it.
     mutating func pendingSense() -> Sense {
         takeAttention() ?? erasure?.inProgress ?? failure?.sense ?? .none

@@ -11,9 +11,11 @@ struct ImageSurvey: @unchecked Sendable {
     private let cluster: rados_t
     private let objectBytes: UInt64
 
-    /// Objects that one survey looks at. Bound: the OSDs are asked about each of them, some 25 ms for all on one node;
+    /// Objects that one survey looks at. Bound: the OSDs are asked about each of them, some 100 ms for all on one node;
     /// whoever wants to know more asks again from where the answer ended.
-    private static let windowObjects: UInt64 = 256
+    private static let windowObjects: UInt64 = 1024
+    /// Objects that are looked at first.
+    private static let firstObjects: UInt64 = 4
 
     /// Of `image`, which must outlive every answer.
     init(_ image: borrowing RBDImage) throws(BackendError) {
@@ -37,14 +39,21 @@ struct ImageSurvey: @unchecked Sendable {
     /// object does not show, nor one that hides a parent's object. It errs to one side only: what is reported as a
     /// hole reads zeros.
     private func allocation(of extent: ByteExtent, limit: Int, _ survey: Survey) -> IOResult {
-        if extent.length == 0 { return .success }
-        let window = ImageSurvey.window(of: extent, objectBytes: objectBytes)
-        let found = MappedExtents()
-        let code = rbd_diff_iterate2(
-            image, nil, window.offset, window.length, 1, 0, noteDifference,
-            Unmanaged.passUnretained(found).toOpaque())
-        if code < 0 { return ImageSurvey.failure(code) }
-        fillRuns(of: survey, in: window, mapped: found.extents, limit: limit)
+        var left = ImageSurvey.window(of: extent, objects: ImageSurvey.windowObjects, objectBytes: objectBytes)
+        // A few objects first: most initiators have room for one run, and it may end soon.
+        var objects = ImageSurvey.firstObjects
+        while left.length > 0 {
+            let window = ImageSurvey.window(of: left, objects: objects, objectBytes: objectBytes)
+            let found = MappedExtents()
+            let code = rbd_diff_iterate2(
+                image, nil, window.offset, window.length, 1, 0, noteDifference,
+                Unmanaged.passUnretained(found).toOpaque())
+            if code < 0 { return ImageSurvey.failure(code) }
+            fillRuns(of: survey, in: window, mapped: found.extents, limit: limit)
+            if survey.runs.count >= limit { break }
+            left = ByteExtent(offset: window.offset + window.length, length: left.length - window.length)
+            objects = min(objects * 4, ImageSurvey.windowObjects)
+        }
         return .success
     }
 
@@ -65,10 +74,10 @@ struct ImageSurvey: @unchecked Sendable {
         }
     }
 
-    /// The part of `extent` that one survey covers: up to the end of the last object.
-    static func window(of extent: ByteExtent, objectBytes: UInt64) -> ByteExtent {
-        guard objectBytes > 0, objectBytes < UInt64.max / windowObjects else { return extent }
-        let longest = windowObjects * objectBytes - extent.offset % objectBytes
+    /// The part of `extent` that lies in its first `objects` objects.
+    static func window(of extent: ByteExtent, objects: UInt64, objectBytes: UInt64) -> ByteExtent {
+        guard objectBytes > 0, objectBytes < UInt64.max / objects else { return extent }
+        let longest = objects * objectBytes - extent.offset % objectBytes
         return ByteExtent(offset: extent.offset, length: min(extent.length, longest))
     }
 

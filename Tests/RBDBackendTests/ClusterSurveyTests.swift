@@ -157,16 +157,16 @@ struct ClusterSurveyTests {
         head.close()
     }
 
-    @Test("one survey covers 256 objects, up to an object's end")
+    @Test("one survey covers 1024 objects, up to an object's end")
     func window() throws {
         let gib = 1 << 30
-        let image = try ScratchImage(mebibytes: 3 << 10)
+        let image = try ScratchImage(mebibytes: 9 << 10)
         var backend = try image.open()
-        #expect(try runs(&backend, 0..<3 * gib) == [run(0..<gib, false)])
-        #expect(try runs(&backend, 512..<3 * gib) == [run(512..<gib, false)])
+        #expect(try runs(&backend, 0..<9 * gib) == [run(0..<4 * gib, false)])
+        #expect(try runs(&backend, 512..<9 * gib) == [run(512..<4 * gib, false)])
         #expect(
-            try runs(&backend, gib + 5 * Self.mib..<3 * gib)
-                == [run(gib + 5 * Self.mib..<2 * gib + 4 * Self.mib, false)])
+            try runs(&backend, gib + 5 * Self.mib..<9 * gib)
+                == [run(gib + 5 * Self.mib..<5 * gib + 4 * Self.mib, false)])
         backend.close()
     }
 

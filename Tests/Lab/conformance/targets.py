@@ -23,7 +23,7 @@ class Target:
 
 
 FILE = Target("file", "tcmud, file", "conformance-file", mebibytes=3072)
-RBD = Target("rbd", "tcmud, rbd", "conformance-rbd", mebibytes=512)
+RBD = Target("rbd", "tcmud, rbd", "conformance-rbd", mebibytes=2048)
 LIO = Target("lio", "LIO fileio", "conformance-lio")
 ORIGINAL = Target("original", "tcmu-runner, rbd", "conformance-rbd", "tcmu-runner")
 #: The kernel's own pass-through backstore: what it fails, no handler behind TCMU can pass.

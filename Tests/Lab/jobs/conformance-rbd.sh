@@ -5,5 +5,5 @@
 source "$library/conformance.sh"
 start_daemon
 rbd_image a "$conformance_bytes"
-make_lun a rbd/rbd/a "$conformance_bytes"
+make_lun a rbd/rbd/a "$conformance_bytes" hw_max_sectors=1024
 conformance_work a
