@@ -138,9 +138,9 @@ actor Device {
         }
         answerAdded(nil)
         logger.info("\(label): serving \(config), \(opened.bytes) bytes")
-        // The others of its copy group know it by its serial number. Initiators that knew it before this daemon started
-        // send no INQUIRY for which that would be read.
-        if copyMembership != nil { Task { await self.deliverFacts() } }
+        // The others of its copy group know it by its serial number. Initiators that knew the unit before this daemon
+        // started send no INQUIRY for which that would be read. Of a new unit it is not there yet.
+        if copyMembership != nil, life.origin == .existing { Task { await self.deliverFacts() } }
         if action == .serveAndRecover {
             startRecovery()
         } else if life.origin == .existing {

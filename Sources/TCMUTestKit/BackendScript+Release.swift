@@ -11,6 +11,14 @@ extension BackendScript {
             if index % 2 == 0 { answer(one) } else { hold(one) }
         }
     }
+
+    /// Answers the operation that was submitted last, on the calling thread.
+    public func releaseNewest() {
+        var all = takeHeld()
+        let newest = all.popLast()
+        for one in all { hold(one) }
+        if let newest { answer(newest) }
+    }
 }
 
 /// Threads that answer a script's held operations in random order, as librbd's threads do.

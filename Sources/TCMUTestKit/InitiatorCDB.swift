@@ -108,15 +108,15 @@ public enum InitiatorCDB {
         [code] + bigEndian(lba & 0x1F_FFFF).dropFirst() + [blocks, 0]
     }
 
-    private static func ten(_ code: UInt8, _ lba: UInt32, _ blocks: UInt16, flags: UInt8 = 0) -> [UInt8] {
+    static func ten(_ code: UInt8, _ lba: UInt32, _ blocks: UInt16, flags: UInt8 = 0) -> [UInt8] {
         [code, flags] + bigEndian(lba) + [0] + bigEndian(blocks) + [0]
     }
 
-    private static func twelve(_ code: UInt8, _ lba: UInt32, _ blocks: UInt32) -> [UInt8] {
+    static func twelve(_ code: UInt8, _ lba: UInt32, _ blocks: UInt32) -> [UInt8] {
         [code, 0] + bigEndian(lba) + bigEndian(blocks) + [0, 0]
     }
 
-    private static func sixteen(_ code: UInt8, _ lba: UInt64, _ blocks: UInt32, flags: UInt8 = 0) -> [UInt8] {
+    static func sixteen(_ code: UInt8, _ lba: UInt64, _ blocks: UInt32, flags: UInt8 = 0) -> [UInt8] {
         [code, flags] + bigEndian(lba) + bigEndian(blocks) + [0, 0]
     }
 }

@@ -18,15 +18,20 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     public let events: UnitEventLog
     /// Bytes per block.
     public let blockSize: Int
+    private let ownsLoop: Bool
+    private let leaveGroup: () -> Void
 
     private init(
-        kernel: RingSimulator, loop: EngineLoop, unit: EngineUnit<Backend>, events: UnitEventLog, blockSize: Int
+        kernel: RingSimulator, loop: EngineLoop, unit: EngineUnit<Backend>, events: UnitEventLog, blockSize: Int,
+        ownsLoop: Bool, leaveGroup: @escaping () -> Void
     ) {
         self.kernel = kernel
         self.loop = loop
         self.unit = unit
         self.events = events
         self.blockSize = blockSize
+        self.ownsLoop = ownsLoop
+        self.leaveGroup = leaveGroup
     }
 
     /// Opens a unit over the whole of `backend` and serves it.
@@ -34,25 +39,35 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     /// - Parameters:
     ///   - facts: what configfs says when it is asked; nil leaves the unit without an answer.
     ///   - commandTimeout: milliseconds until a command is reported as late.
+    ///   - name: tells it from other units of a copy group.
+    ///   - loop: serves it; nil for a loop of its own. A loop that is given outlives the rig.
+    ///   - group: units that copy to each other; the unit is known there at once.
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
     public static func start(
         _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
-        facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil
+        facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil,
+        name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
         let profile = UnitProfile(
-            name: "test/unit", capacity: capacity, maximumTransferBlocks: 8192, configString: "test/unit",
-            commandTimeout: commandTimeout)
+            name: name, capacity: capacity, maximumTransferBlocks: 8192, configString: name,
+            commandTimeout: commandTimeout, copyGroup: group)
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }
-        let loop = try EngineLoop.start(name: "test-loop")
+        let loop = if let shared { shared } else { try EngineLoop.start(name: "test-loop") }
         // The existential: a closure that crosses threads may not capture the backend's type.
         let controlled: any ControlledUnit = unit
         events.deliver = { facts in loop.post(controlled) { controlled.deliver(facts) } }
         try await loop.attach(unit)
-        return UnitRig(kernel: kernel, loop: loop, unit: unit, events: events, blockSize: Int(blockSize))
+        if let group {
+            group.join(name, unit: unit, loop: loop, capacity: capacity)
+            await loop.run(controlled) { controlled.deliver(facts) }
+        }
+        return UnitRig(
+            kernel: kernel, loop: loop, unit: unit, events: events, blockSize: Int(blockSize),
+            ownsLoop: shared == nil, leaveGroup: { group?.leave(name) })
     }
 
     /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.
@@ -62,11 +77,30 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         return kernel.reapCompletions(count: 1).first
     }
 
+    /// Stops the unit from taking commands and waits until none is in flight. - Returns: false if that takes longer
+    /// than about 20 s.
+    public func drain() async -> Bool {
+        let unit: any ControlledUnit = unit
+        await loop.run(unit) { unit.stopTaking() }
+        return await waitUntilIdle()
+    }
+
+    /// Waits until no command is in flight. - Returns: false if that takes longer than about 20 s.
+    public func waitUntilIdle() async -> Bool {
+        let unit: any ControlledUnit = unit
+        for _ in 0..<4000 {
+            if await loop.run(unit, { unit.commandsInFlight }) == 0 { return true }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        return false
+    }
+
     /// Detaches the unit, which must have no command in flight, closes its backend and ends the loop.
     public func stop() async {
+        leaveGroup()
         await loop.detach(unit)
         unit.closeBackend()
-        await loop.stop()
+        if ownsLoop { await loop.stop() }
         events.deliver = nil
     }
 }

@@ -139,8 +139,9 @@ struct BackendAnswerTests {
         let data = [UInt8](repeating: 7, count: 512)
         let writes: [([UInt8], [UInt8])] = [
             (InitiatorCDB.write10(1, 1), data), (InitiatorCDB.writeSame16(1, 4), data),
-            (InitiatorCDB.compareAndWrite(1, 1), data + data),
-            (InitiatorCDB.unmap(parameterListLength: 24), InitiatorCDB.unmapParameters([(lba: 1, blocks: 1)])),
+            (InitiatorCDB.compareAndWrite(1, 1), data + data), (InitiatorCDB.orWrite16(1, 1), data),
+            (InitiatorCDB.writeAndVerify10(1, 1), data), (InitiatorCDB.formatUnit(), []),
+            (InitiatorCDB.sanitizeOverwrite(parameterListLength: 5), [1, 0, 0, 1, 0]),
         ]
         for (cdb, out) in writes {
             let done = try #require(rig.perform(cdb: cdb, dataOut: out))
