@@ -42,7 +42,7 @@ demo: ## from nothing to a SCSI disk on Ceph; HOST=1 on this machine's own kerne
 bench: ## commands per second, CPU, doorbells and allocations per command
 	$(SWIFT) run -c release ring-bench
 
-fuzz: ## hostile input to the decoders of SCSI and configuration texts, a minute each
+fuzz: ## hostile input to decoders, parameter lists, configuration texts and a whole unit, a minute each
 	Tests/Fuzz/fuzz.sh
 
 install: release ## tcmud and its unit into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner

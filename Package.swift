@@ -89,8 +89,8 @@ let testing: [Target] = [
     module(
         "TCMUTestKit",
         [
-            "CTCMU", "CLinux", "SCSI", "TCMURing", "Reactor", "BlockBackend", "LogicalUnit", "TCMUNetlink",
-            "CNetlink", system,
+            "CTCMU", "CLinux", "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "LogicalUnit",
+            "TCMUNetlink", "CNetlink", system,
         ], settings: dataPath),
     tests("SCSITests", ["SCSI", "TCMUTestKit"]),
     tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU", system]),

@@ -87,6 +87,8 @@ extension LogicalUnit where Backend: ~Copyable {
             tellShortBuffer(slots[slot].pointee.cdb, expected: bytes, delivered: delivered)
             return .check(.internalTargetFailure)
         }
+        // The rest is out of sight from here on, but not out of the kernel's.
+        zeroRest(slot, from: bytes)
         slots.trim(slot, to: bytes)
         return nil
     }

@@ -66,7 +66,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var copies = CopyHistory()
 
     /// Room for one sense, written here and copied into the ring.
-    let senseBuffer: UnsafeMutableRawBufferPointer
+    let senseBuffer = SenseBuffer()
 
     /// What has been told already, so that a busy initiator cannot flood the log.
     private struct Told {
@@ -95,13 +95,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         self.report = report
         deadline = profile.commandTimeout
         if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = 0 }
-        senseBuffer = .allocate(byteCount: 32, alignment: 8)
         // First insertions allocate; they belong to open, not to a command.
         awaitingFacts.reserveCapacity(16)
-    }
-
-    deinit {
-        senseBuffer.deallocate()
     }
 
     // MARK: - A turn
@@ -193,6 +188,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             throw error
         }
         copyCommandBlock(entry, into: record)
+        // No command here has data both ways, and what the kernel would hand out of the second buffer is stale.
+        if entry.isBidirectional { return finish(command, .check(.invalidCommandOperationCode)) }
         dispatch(command)
     }
 
@@ -238,6 +235,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             record.pointee.reply = nil
             reply.post(outcome.asResult)
         } else if mode != .ringless && !record.pointee.isDetached {
+            // The kernel hands the buffer out with any status but CHECK CONDITION, as with GOOD.
+            if case .status = outcome { zeroRest(slot, from: 0) }
             respond(record, outcome)
         }
         if record.pointee.isLate {
@@ -270,10 +269,11 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         case .check(let sense):
             counters.checkConditions &+= 1
             let count =
-                modes.descriptorSense ? sense.descriptor(into: senseBuffer) : sense.fixed(into: senseBuffer)
+                modes.descriptorSense
+                ? sense.descriptor(into: senseBuffer.bytes) : sense.fixed(into: senseBuffer.bytes)
             ring?.complete(
                 RingResponse(commandID: commandID, status: Status.checkCondition.rawValue),
-                sense: UnsafeRawBufferPointer(rebasing: senseBuffer[..<count]))
+                sense: UnsafeRawBufferPointer(rebasing: senseBuffer.bytes[..<count]))
         }
     }
 
@@ -299,5 +299,14 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         if told.segments { return }
         told.segments = true
         report(.tooManySegments(count))
+    }
+}
+
+/// Memory for one sense. An owner of its own, since optimised builds leave out the deinit of a generic unit.
+struct SenseBuffer: ~Copyable {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 32, alignment: 8)
+
+    deinit {
+        bytes.deallocate()
     }
 }

@@ -258,7 +258,8 @@ public struct CommandRing: ~Copyable {
             throw .commandBlock(at: cursor, offset: commandBlock)
         }
         return RingEntry(
-            commandID: ctcmu_load_u16(entry + 4), segmentCount: Int(segments), offset: cursor,
+            commandID: ctcmu_load_u16(entry + 4), segmentCount: Int(segments),
+            isBidirectional: bidirectional > 0, offset: cursor,
             commandBlockOffset: Int(commandBlock), commandBlockLimit: Int(end - commandBlock))
     }
 

@@ -17,6 +17,8 @@ public struct RingEntry: Sendable {
     public let commandID: UInt16
     /// Pieces of the data buffer: Data-Out or Data-In.
     public let segmentCount: Int
+    /// A second buffer, for Data-In, came along. Nothing says how much of it was filled: GOOD hands out all of it.
+    public let isBidirectional: Bool
     /// Offset of the entry in bytes from the ring's start.
     let offset: UInt32
     /// Offset of the CDB in bytes from the mapping's start, and the bytes from there to the entry's end.

@@ -1,3 +1,5 @@
+internal import Glibc
+
 // Data blocks, as tcmu_get_empty_blocks and new_block_to_iov hand them out.
 extension RingSimulator {
     /// Takes the command's blocks, first fit, and chains them in order.
@@ -65,6 +67,11 @@ extension RingSimulator {
     /// Frees the id and the blocks of a command.
     func release(_ id: UInt16) {
         if commands[Int(id)].state == .inRing { inFlight -= 1 }
+        if let guardByte {
+            for dataIn in [false, true] {
+                forEachPiece(of: id, dataIn: dataIn) { $0.initializeMemory(as: UInt8.self, repeating: guardByte) }
+            }
+        }
         releaseBlocks(of: commands[Int(id)])
         commands[Int(id)] = PostedCommand()
         ids.giveBack(Int(id))
@@ -82,6 +89,33 @@ extension RingSimulator {
         var bytes: [UInt8] = []
         forEachPiece(of: id, dataIn: dataIn) { bytes.append(contentsOf: $0) }
         return bytes
+    }
+
+    /// Fills the whole data area with `byte`, so that ``firstStrayByte()`` can tell what was written outside of the
+    /// commands' buffers. Nothing is in flight.
+    public func layGuard(_ byte: UInt8) {
+        precondition(inFlight == 0, "a guard is laid over \(inFlight) commands' data")
+        guardByte = byte
+        dataArea.initializeMemory(as: UInt8.self, repeating: byte)
+    }
+
+    /// Offset in bytes of the first byte of the data area that is not the guard's. Nothing is in flight.
+    public func firstStrayByte() -> Int? {
+        guard let guardByte else { return nil }
+        precondition(inFlight == 0, "\(inFlight) commands' data is looked at")
+        let area = UnsafeRawBufferPointer(dataArea)
+        // The area is all one byte if it is the same when it is moved by one.
+        if let start = area.baseAddress, area.count > 1, area[0] == guardByte,
+            memcmp(start, start + 1, area.count - 1) == 0
+        {
+            return nil
+        }
+        return area.firstIndex { $0 != guardByte }
+    }
+
+    private var dataArea: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            start: base + geometry.dataOffset, count: geometry.dataBlocks * geometry.blockSize)
     }
 
     /// Data blocks not in use.

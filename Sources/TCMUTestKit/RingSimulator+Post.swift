@@ -85,6 +85,7 @@ extension RingSimulator {
         }
         let id = UInt16(number)
         commands[number] = command
+        highestID = max(highestID, number)
 
         let entry = base + geometry.ringOffset + Int(head)
         memset(entry, 0, length)

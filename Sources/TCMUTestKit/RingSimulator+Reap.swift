@@ -158,8 +158,14 @@ extension RingSimulator {
         let given = hasLength ? min(readLength, expected) : isCheckCondition ? 0 : expected
         var dataIn: [UInt8] = []
         if given > 0 {
-            dataIn.reserveCapacity(expected)
-            forEachPiece(of: slot.id, dataIn: true) { dataIn.append(contentsOf: $0) }
+            dataIn = [UInt8](unsafeUninitializedCapacity: expected) { buffer, count in
+                forEachPiece(of: slot.id, dataIn: true) { piece in
+                    let rest = UnsafeMutableRawBufferPointer(
+                        rebasing: UnsafeMutableRawBufferPointer(buffer)[count...])
+                    rest.copyMemory(from: UnsafeRawBufferPointer(piece))
+                    count += piece.count
+                }
+            }
             dataIn.removeLast(expected - given)
         }
         let senseField = UnsafeRawBufferPointer(start: slot.entry + 16, count: Int(CTCMU_SENSE_SIZE))

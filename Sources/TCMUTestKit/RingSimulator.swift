@@ -44,6 +44,10 @@ public final class RingSimulator {
     public internal(set) var pads = 0
     /// Data-In areas are filled with this byte when a command is posted, so that data the daemon never wrote shows.
     public var poison: UInt8? = 0xA5
+    /// What ``layGuard(_:)`` has filled the data area with, and what finished commands' pieces are filled with again.
+    var guardByte: UInt8?
+    /// No command has had a higher id since the last reset.
+    var highestID = 0
 
     var blocks: FirstFitBitmap
     var ids = FirstFitBitmap(capacity: 65536)
@@ -145,10 +149,11 @@ public final class RingSimulator {
     @discardableResult
     public func resetRing() -> [UInt16] {
         var dropped: [UInt16] = []
-        for id in 1..<65536 where commands[id].state != .free {
+        for id in 0...highestID where commands[id].state != .free {
             if commands[id].state == .inRing { dropped.append(UInt16(id)) }
             release(UInt16(id))
         }
+        highestID = 0
         entries.removeAll()
         head = 0
         lastCleaned = 0

@@ -26,19 +26,25 @@ func checkCDB(_ input: UnsafeRawBufferPointer) {
 
 /// A parameter list of any bytes, with any length in its CDB, is read within the bytes delivered.
 ///
-/// Byte 0 picks the command, bytes 1 and 2 are PARAMETER LIST LENGTH, and the rest is what was delivered. It is copied,
-/// so that the address sanitizer sees the very end of it.
+/// Byte 0 picks the row of ``parameterLists``, bytes 1 and 2 are PARAMETER LIST LENGTH, and the rest is what was
+/// delivered. It is copied, so that the address sanitizer sees the very end of it.
 func checkParameterList(_ input: UnsafeRawBufferPointer) {
-    guard let length = input.bigEndian(UInt16.self, at: 1) else { return }
+    guard let length = input.bigEndian(UInt16.self, at: 1), Int(input[0]) < parameterLists.count else { return }
     let delivered = [UInt8](input.dropFirst(3))
-    delivered.withUnsafeBytes { bytes in
-        switch input[0] & 3 {
-        case 0: unmap(bytes, length)
-        case 1: modeSelect(bytes, ModeSelect(form: .six, parameterListLength: length & 0xFF))
-        default: modeSelect(bytes, ModeSelect(form: .ten, parameterListLength: length))
-        }
-    }
+    delivered.withUnsafeBytes { parameterLists[Int(input[0])]($0, length) }
 }
+
+/// Every parameter list, with what must hold for the bytes delivered and the length said. A new one comes last: the inputs
+/// that are kept name these by number.
+private let parameterLists: [@Sendable (UnsafeRawBufferPointer, UInt16) -> Void] = [
+    unmap,
+    { modeSelect($0, ModeSelect(form: .six, parameterListLength: $1 & 0xFF)) },
+    { modeSelect($0, ModeSelect(form: .ten, parameterListLength: $1)) },
+    formatUnit,
+    sanitizeOverwrite,
+    { copy($0, ExtendedCopy(form: .one, parameterListLength: UInt32($1))) },
+    { copy($0, ExtendedCopy(form: .four, parameterListLength: UInt32($1))) },
+]
 
 /// Goes on as far as a unit would without data: ranges, limits, answers.
 private func exercise(_ command: Command) {
@@ -113,7 +119,7 @@ extension Capacity {
     fileprivate static let fuzzed = Capacity(blocks: 1 << 31, blockSize: 4096)
 }
 
-private func unmap(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
+@Sendable private func unmap(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
     let limits = BlockLimits.Unmap(maximumBlocks: 1 << 20, maximumDescriptors: 8, granularity: 8, alignment: 0)
     let capacity = Capacity(blocks: 1 << 31, blockSize: 512)
     let command = UnmapCommand(parameterListLength: length)
@@ -136,4 +142,38 @@ private func modeSelect(_ bytes: UnsafeRawBufferPointer, _ command: ModeSelect) 
     } else {
         precondition(command.parameterListLength == 0 || Int(command.parameterListLength) <= bytes.count)
     }
+}
+
+/// The length, which the CDB has not, picks the form of the list.
+@Sendable private func formatUnit(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
+    let command = FormatUnit(longList: length & 1 != 0, hasParameterList: length & 2 == 0)
+    guard let parameters = try? FormatParameters(bytes, for: command, blockSize: 512) else { return }
+    precondition(parameters.pattern.map { 1...512 ~= $0.count } ?? true)
+    withBlock { parameters.fill($0) }
+}
+
+@Sendable private func sanitizeOverwrite(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
+    let command = Sanitize(action: .overwrite, parameterListLength: length)
+    guard let parameters = try? OverwriteParameters(bytes, for: command, blockSize: 512) else { return }
+    precondition(1...31 ~= parameters.passes && 1...512 ~= parameters.pattern.count)
+    for pass in 0..<2 { withBlock { parameters.fill($0, inverted: parameters.isInverted(pass: pass)) } }
+}
+
+private func copy(_ bytes: UnsafeRawBufferPointer, _ command: ExtendedCopy) {
+    let limits = CopyLimits(maximumUnits: 4, maximumSegments: 4)
+    guard let list = try? CopyList(bytes, for: command, limits: limits) else { return }
+    precondition(command.parameterListLength == 0 || Int(command.parameterListLength) <= bytes.count)
+    precondition(list.units.count <= 4 && list.segments.count <= 4)
+    for segment in list.segments {
+        precondition(list.units.indices.contains(segment.source))
+        precondition(list.units.indices.contains(segment.destination))
+        check(segment.sourceRange)
+        check(segment.destinationRange)
+    }
+}
+
+private func withBlock(_ body: (UnsafeMutableRawBufferPointer) -> Void) {
+    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 8)
+    body(block)
+    block.deallocate()
 }

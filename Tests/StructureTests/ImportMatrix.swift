@@ -34,8 +34,8 @@ enum ImportMatrix {
         (
             "TCMUTestKit",
             [
-                "CTCMU", "CLinux", "CNetlink", "SCSI", "TCMURing", "Reactor", "BlockBackend", "LogicalUnit",
-                "TCMUNetlink",
+                "CTCMU", "CLinux", "CNetlink", "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend",
+                "LogicalUnit", "TCMUNetlink",
             ]
         ),
     ]
