@@ -97,7 +97,7 @@ struct CommandTests {
     ]
 
     static let operations: [CommandRow] = [
-        refused("SEND DIAGNOSTIC", [0x1D, 0x04, 0, 0, 0, 0], unknown),
+        refused("RECEIVE DIAGNOSTIC RESULTS", [0x1C, 0x01, 0, 0, 16, 0], unknown),
         refused("READ LONG (16)", [0x9E, 0x11] + [UInt8](repeating: 0, count: 14), unknown),
         refused("SET TARGET PORT GROUPS", [0xA4, 0x0A] + [UInt8](repeating: 0, count: 10), unknown),
         refused("vendor specific C0h", [0xC0] + [UInt8](repeating: 0, count: 9), unknown),
@@ -108,7 +108,7 @@ struct CommandTests {
             dataInLength: 1024),
         refused("INQUIRY of an unknown page", InitiatorCDB.inquiry(page: 0xC9), invalidField, dataInLength: 255),
         refused(
-            "MODE SENSE of an unknown page", InitiatorCDB.modeSense6(page: 0x1C), invalidField, dataInLength: 255),
+            "MODE SENSE of an unknown page", InitiatorCDB.modeSense6(page: 0x1D), invalidField, dataInLength: 255),
         refused("START STOP UNIT, stop", [0x1B, 0, 0, 0, 0, 0], invalidField),
     ]
 

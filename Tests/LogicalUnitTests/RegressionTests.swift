@@ -25,7 +25,6 @@ struct RegressionTests {
         DataLess("SYNCHRONIZE CACHE", InitiatorCDB.synchronizeCache10()),
         DataLess("READ of no blocks", InitiatorCDB.read10(1, 0)),
         DataLess("WRITE of no blocks", InitiatorCDB.write10(1, 0)),
-        DataLess("COMPARE AND WRITE of no blocks", InitiatorCDB.compareAndWrite(1, 0)),
         DataLess("UNMAP of nothing", InitiatorCDB.unmap(parameterListLength: 0)),
         DataLess("WRITE SAME with NDOB", InitiatorCDB.writeSame16(1, 4, flags: 0x01)),
         DataLess("MODE SELECT of nothing", [0x15, 0x10, 0, 0, 0, 0]),
