@@ -158,7 +158,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .compareRead: compareAndWriteSecondHalf(command)
         case .compareWrite: finish(command, .good)
         case .orRead: orWriteSecondHalf(command)
-        case .writeForVerify: beginVerify(command)
+        case .writeForVerify: continueVerify(command)
         case .verifyRead:
             if let difference = compareVerified(slot) {
                 return finish(command, .check(.miscompareDuringVerify(at: difference)))

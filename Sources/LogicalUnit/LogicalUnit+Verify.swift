@@ -37,26 +37,31 @@ extension LogicalUnit where Backend: ~Copyable {
         beginWriteAndVerify(command)
     }
 
-    /// Writes first.
+    /// Writes first, once there is memory to read back into: TASK SET FULL says that nothing was done.
     mutating func beginWriteAndVerify(_ command: consuming PendingCommand) {
         let slot = command.slot
+        guard takeVerifyMemory(slot) else { return finish(command, .status(.taskSetFull)) }
         gate.start(slot)
         settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .writeForVerify))
     }
 
-    /// Takes memory for one piece, and for the one block that BYTCHK = 11b compares with.
+    /// Starts with the first piece.
     mutating func beginVerify(_ command: consuming PendingCommand) {
-        let slot = command.slot
+        guard takeVerifyMemory(command.slot) else { return finish(command, .status(.taskSetFull)) }
+        continueVerify(command)
+    }
+
+    /// Takes memory for one piece, and for the one block that BYTCHK = 11b compares with. - Returns: false if there is
+    /// none.
+    private mutating func takeVerifyMemory(_ slot: Int) -> Bool {
         let blockSize = Int(profile.capacity.blockSize)
         let whole = slots[slot].pointee.extent.length
         let piece = Int(min(whole, UInt64(Limits.bounceBytes / blockSize * blockSize)))
         let pattern = slots[slot].pointee.byteCheck == .oneBlock ? blockSize : 0
-        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else {
-            return finish(command, .status(.taskSetFull))
-        }
+        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else { return false }
         if pattern > 0 { slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece...])) }
         slots[slot].pointee.progress = 0
-        continueVerify(command)
+        return true
     }
 
     /// Reads the next piece, or answers when all is verified.

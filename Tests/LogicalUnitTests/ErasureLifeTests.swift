@@ -182,11 +182,11 @@ struct ErasureLifeTests {
         usleep(UInt32(Limits.identityLifetime * 1000 + 100_000))
         let parameters = InitiatorCDB.copyParameters(
             units: [(InitiatorCDB.designator(serial: serial), 512)], [CopyRequestSegment(0, 16, 4)])
-        let copy = try rig.send(
-            InitiatorCDB.extendedCopy(parameterListLength: parameters.count), dataOut: parameters)
-        #expect(await rig.events.wait { if case .factsNeeded = $0 { true } else { false } })
+        let copying = InitiatorCDB.extendedCopy(parameterListLength: parameters.count)
         script.answer(.held)
         let (cdb, list) = ErasureTests.overwrite([0x11])
+        // Both before the unit looks: the copy waits for facts, and SANITIZE begins.
+        let copy = try #require(rig.kernel.post(cdb: copying, dataOut: parameters))
         let erase = try rig.send(cdb, dataOut: list)
         #expect(script.waitForHeld(1))
         await rig.loop.run(unit) { unit.deliver(BackstoreFacts(serial: serial)) }

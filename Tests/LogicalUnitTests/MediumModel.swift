@@ -3,8 +3,8 @@ import TCMUTestKit
 /// What the medium must hold: a plain array, and the commands whose effect on it is not yet certain.
 ///
 /// Commands in flight may take effect in any order, so a command is only made up if it overlaps none in flight,
-/// with two exceptions that have one outcome whatever the order: reads may overlap reads, and COMPARE AND WRITE
-/// is only used where the outcome is known.
+/// with two exceptions that have one outcome whatever the order: reads may overlap reads, and commands that compare
+/// are only used where the outcome is known.
 struct MediumModel {
     static let blockSize = 512
 
@@ -23,8 +23,16 @@ struct MediumModel {
         /// What the range holds once the command has succeeded.
         let newContent: [UInt8]?
         let ranges: [Range<Int>]
+        /// What it reads besides.
+        var sources: [Range<Int>] = []
 
-        var mayBeRefused: Bool { title.hasPrefix("COMPARE AND WRITE") || title.hasPrefix("WRITE SAME") }
+        /// It needs memory of the unit's own.
+        var mayBeRefused: Bool {
+            let titles = [
+                "COMPARE AND WRITE", "WRITE SAME", "VERIFY", "WRITE AND VERIFY", "ORWRITE", "EXTENDED COPY",
+            ]
+            return titles.contains { title.hasPrefix($0) }
+        }
     }
 
     enum Expected {
@@ -63,11 +71,15 @@ struct MediumModel {
         let start = Int.random(in: 0...(blocks - count), using: &random)
         let range = start..<start + count
         switch kind {
-        case 0..<40: return makeRead(range, &random)
-        case 40..<75: return makeWrite(range, &random)
-        case 75..<83: return makeWriteSame(range, &random)
-        case 83..<91: return makeUnmap(&random)
-        default: return makeCompareAndWrite(start..<start + 1, &random)
+        case 0..<37: return makeRead(range, &random)
+        case 37..<68: return makeWrite(range, &random)
+        case 68..<75: return makeWriteSame(range, &random)
+        case 75..<82: return makeUnmap(&random)
+        case 82..<90: return makeCompareAndWrite(start..<start + min(count, 255), &random)
+        case 90..<93: return makeVerify(range, &random)
+        case 93..<95: return makeOrWrite(range, &random)
+        case 95..<97: return makeWriteAndVerify(range, &random)
+        default: return makeExtendedCopy(range, &random)
         }
     }
 
@@ -172,18 +184,77 @@ struct MediumModel {
 
     private func makeCompareAndWrite(_ range: Range<Int>, _ random: inout SeededRandom) -> Made? {
         guard isFree(range, forWriting: true) else { return nil }
-        var compare = bytes(range)
-        let new = random.bytes(Self.blockSize)
-        let cdb = InitiatorCDB.compareAndWrite(UInt64(range.lowerBound), 1)
+        let compare = bytes(range)
+        let new = random.bytes(compare.count)
+        let cdb = InitiatorCDB.compareAndWrite(UInt64(range.lowerBound), UInt8(range.count))
         if random.chance(50) {
             return Made(cdb: cdb, dataOut: compare + new, pending: writing("COMPARE AND WRITE", [range], new))
         }
-        let offset = Int.random(in: 0..<Self.blockSize, using: &random)
-        compare[offset] ^= 0x80
+        return different(cdb, "COMPARE AND WRITE", range, writes: true, compare, behind: new, &random)
+    }
+
+    private func makeVerify(_ range: Range<Int>, _ random: inout SeededRandom) -> Made? {
+        guard isFree(range, forWriting: false) else { return nil }
+        let (lba, count) = (UInt64(range.lowerBound), UInt32(range.count))
+        let same = Pending(
+            title: "VERIFY \(range)", blocks: range, writes: false, expected: .good, newContent: nil,
+            ranges: [range])
+        let present = bytes(range)
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: return Made(cdb: InitiatorCDB.verify16(lba, count), pending: same)
+        case 1: return Made(cdb: InitiatorCDB.verify16(lba, count, byteCheck: 1), dataOut: present, pending: same)
+        case 2:
+            let one = range.lowerBound..<range.lowerBound + 1
+            return Made(cdb: InitiatorCDB.verify16(lba, 1, byteCheck: 3), dataOut: bytes(one), pending: same)
+        default:
+            let cdb = InitiatorCDB.verify16(lba, count, byteCheck: 1)
+            return different(cdb, "VERIFY", range, writes: false, present, behind: [], &random)
+        }
+    }
+
+    private func makeOrWrite(_ range: Range<Int>, _ random: inout SeededRandom) -> Made? {
+        guard isFree(range, forWriting: true) else { return nil }
+        let bits = random.bytes(range.count * Self.blockSize)
         return Made(
-            cdb: cdb, dataOut: compare + new,
+            cdb: InitiatorCDB.orWrite16(UInt64(range.lowerBound), UInt32(range.count)), dataOut: bits,
+            pending: writing("ORWRITE", [range], zip(bytes(range), bits).map { $0 | $1 }))
+    }
+
+    private func makeWriteAndVerify(_ range: Range<Int>, _ random: inout SeededRandom) -> Made? {
+        guard isFree(range, forWriting: true) else { return nil }
+        let data = random.bytes(range.count * Self.blockSize)
+        return Made(
+            cdb: InitiatorCDB.writeAndVerify16(UInt64(range.lowerBound), UInt32(range.count)), dataOut: data,
+            pending: writing("WRITE AND VERIFY", [range], data))
+    }
+
+    private func makeExtendedCopy(_ source: Range<Int>, _ random: inout SeededRandom) -> Made? {
+        let start = Int.random(in: 0...(blocks - source.count), using: &random)
+        let range = start..<start + source.count
+        guard isFree(source, forWriting: false), isFree(range, forWriting: true), !source.overlaps(range) else {
+            return nil
+        }
+        let list = InitiatorCDB.copyParameters(
+            units: [(InitiatorCDB.designator(serial: "0123456789abcdef"), UInt32(Self.blockSize))],
+            [CopyRequestSegment(UInt64(source.lowerBound), UInt64(start), UInt16(source.count))], usage: 3)
+        var pending = writing("EXTENDED COPY", [range], bytes(source))
+        pending.sources = [source]
+        return Made(
+            cdb: InitiatorCDB.extendedCopy(parameterListLength: list.count), dataOut: list, pending: pending)
+    }
+
+    /// A command that compares with `present`, of which one byte has been changed.
+    private func different(
+        _ cdb: [UInt8], _ title: String, _ range: Range<Int>, writes: Bool, _ present: [UInt8], behind: [UInt8],
+        _ random: inout SeededRandom
+    ) -> Made {
+        var present = present
+        let offset = Int.random(in: present.indices, using: &random)
+        present[offset] ^= 0x80
+        return Made(
+            cdb: cdb, dataOut: present + behind,
             pending: Pending(
-                title: "COMPARE AND WRITE \(range)", blocks: range, writes: true, expected: .miscompare(at: offset),
+                title: "\(title) \(range)", blocks: range, writes: writes, expected: .miscompare(at: offset),
                 newContent: nil, ranges: [range]))
     }
 
@@ -206,6 +277,9 @@ struct MediumModel {
     private mutating func claim(_ pending: Pending, by step: Int32) {
         for range in pending.ranges {
             for block in range { claims[block] += pending.writes ? -step : step }
+        }
+        for range in pending.sources {
+            for block in range { claims[block] += step }
         }
     }
 }

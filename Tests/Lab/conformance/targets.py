@@ -22,7 +22,7 @@ class Target:
         return self.daemon == "tcmud" and self.name in ("file", "rbd")
 
 
-FILE = Target("file", "tcmud, file", "conformance-file", mebibytes=3072)
+FILE = Target("file", "tcmud, file", "conformance-file", mebibytes=8192)
 RBD = Target("rbd", "tcmud, rbd", "conformance-rbd", mebibytes=2048)
 LIO = Target("lio", "LIO fileio", "conformance-lio")
 ORIGINAL = Target("original", "tcmu-runner, rbd", "conformance-rbd", "tcmu-runner")

@@ -40,6 +40,15 @@ run_suite() {
     shift
     mapfile -t urls < <(suite_urls "$suite")
     : > "$file"
+    if [[ $suite == Sanitize ]]; then
+        # One process each: Reservations logs its second session out, and while the kernel still takes that down, with its
+        # reservation, the next test's SANITIZE meets a RESERVATION CONFLICT that nobody looks at.
+        for test in "$@"; do
+            suite_process "ALL.$suite.$test" "$file"
+        done
+        say "$suite: $((SECONDS - begin)) s"
+        return
+    fi
     suite_process "ALL.$suite" "$file"
     if ((status == 124 || status > 128)); then
         hung=$(sed -nE 's/^  Test: ([^ ]+) .*/\1/p' "$file" | tail -n 1)
@@ -74,6 +83,10 @@ run_suites() {
 
 # conformance_work NAME: everything, against that LUN.
 conformance_work() {
+    # As ceph-iscsi sets it: the kernel would give up a SANITIZE of the whole LUN after 30 s.
+    local limit_file
+    limit_file=$(device_directory "$1")/attrib/cmd_time_out
+    [[ ! -e $limit_file ]] || put "$limit_file" 0 || fail "cmd_time_out of $1"
     export_iscsi "$1"
     run_suites
     if [[ ${CONFORMANCE_SG:-1} == 1 ]]; then

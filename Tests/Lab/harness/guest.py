@@ -15,7 +15,7 @@ from harness.sandbox import LAB_FAILED, LabError
 
 KERNEL = "linux.uml"
 #: Bytes of the sparse file behind the guest's disk, for jobs that need O_DIRECT or a real block device.
-DISK_BYTES = 4 << 30
+DISK_BYTES = 12 << 30
 #: What the kernel says at every boot and halt and that tells nothing about a job.
 _NOISE = re.compile(
     r"^(SELinux: |mmapper_init|Failed to initialize ubd|random: |"
