@@ -40,29 +40,38 @@ public struct DeviceConfiguration: Equatable, Sendable {
             return
         }
         var timeout: UInt32 = 0
-        while let value = Self.take(";tcmur_cmd_time_out=", from: &rest) {
+        var isInFront = false
+        while let value = Self.take(";tcmur_cmd_time_out=", from: &rest, &isInFront) {
             timeout = try seconds(value, field: "tcmur_cmd_time_out")
         }
         var group: String?
-        while let value = Self.take(";copy_group=", from: &rest) {
+        while let value = Self.take(";copy_group=", from: &rest, &isInFront) {
             guard !value.isEmpty else {
                 throw ConfigurationError(field: "copy_group", value: "", expected: "the name of a group")
             }
             group = String(value)
         }
         copyGroup = group
+        if isInFront, rest.utf8.first == UInt8(ascii: ";"), let cut = rest.cut(atFirst: ";") { rest = cut.after }
         parameters = String(rest)
         commandTimeout = timeout == 0 ? nil : .seconds(Int64(timeout))
         cleaned = "\(subtype)/\(parameters)"
     }
 
     /// Cuts the first `;key=value` out of `rest`. - Returns: the value; nil where there is none.
-    private static func take(_ key: StaticString, from rest: inout Substring) -> Substring? {
+    ///
+    /// - Parameter isInFront: set where it stood in front of everything. A `;` is left there, by which another option is
+    ///   found, and which does not belong to the backend's text.
+    private static func take(
+        _ key: StaticString, from rest: inout Substring, _ isInFront: inout Bool
+    ) -> Substring? {
         guard let found = rest.firstOccurrence(of: key) else { return nil }
         let before = rest[..<found.lowerBound]
         let (value, after) = rest[found.upperBound...].cut(atFirst: ";") ?? (rest[found.upperBound...], "")
-        // In front of everything, and where the user doubled the separator, no `;` is missing between the two.
-        let glue = before.isEmpty || after.isEmpty || after.utf8.first == UInt8(ascii: ";") ? "" : ";"
+        if before.isEmpty { isInFront = true }
+        // Where the user doubled the separator, no `;` is missing between the two.
+        let isDoubled = !before.isEmpty && after.utf8.first == UInt8(ascii: ";")
+        let glue = after.isEmpty || isDoubled ? "" : ";"
         rest = Substring(before + glue + after)
         return value
     }

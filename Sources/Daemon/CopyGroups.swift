@@ -1,5 +1,4 @@
 internal import LogicalUnit
-internal import SCSI
 internal import Synchronization
 
 /// The copy groups that devices were configured with, by name. A group lives as long as the daemon.
@@ -20,22 +19,15 @@ final class CopyGroups: Sendable {
 /// One unit's place in its copy group.
 struct CopyMembership: Sendable {
     let group: CopyGroup
-    let name: String
-    let capacity: Capacity
-
-    init(group: CopyGroup, profile: UnitProfile) {
-        self.group = group
-        name = profile.name
-        capacity = profile.capacity
-    }
+    let profile: UnitProfile
 
     /// The unit is attached: the others may reach it.
     func join(_ unit: any ControlledUnit, _ loop: EngineLoop) {
-        group.join(name, unit: unit, loop: loop, capacity: capacity)
+        group.join(profile, unit: unit, loop: loop)
     }
 
     /// The unit is about to leave its loop.
     func leave() {
-        group.leave(name)
+        group.leave(profile)
     }
 }

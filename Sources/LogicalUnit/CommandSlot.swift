@@ -111,6 +111,8 @@ struct CommandSlot: ~Copyable {
     var extras: CommandExtras?
     /// No ring entry waits for the answer: it was given already (IMMED), or there never was one.
     var isDetached = false
+    /// A task management function has hit the command: no further step is begun.
+    var isAborted = false
     /// The unit of another ring that waits for the answer instead.
     var reply: IOTicket?
     /// WRITE or COMPARE AND WRITE with FUA.

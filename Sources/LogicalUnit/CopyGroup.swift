@@ -1,5 +1,5 @@
 internal import BlockBackend
-public import SCSI
+internal import SCSI
 internal import Synchronization
 
 /// Logical units that may copy from and to one another by EXTENDED COPY.
@@ -14,35 +14,33 @@ public final class CopyGroup: Sendable {
         var designator: [UInt8]?
     }
 
-    private let members = Mutex<[String: Member]>([:])
+    private let members = Mutex<[CopyIdentity: Member]>([:])
 
     /// An empty group.
     public init() {}
 
     /// Makes an attached unit reachable for the others.
     ///
-    /// - Parameters:
-    ///   - name: tells it from the others, and is its profile's name.
-    ///   - capacity: of the unit.
-    public func join(_ name: String, unit: any ControlledUnit, loop: EngineLoop, capacity: Capacity) {
-        let peer = CopyPeer(capacity: capacity) { request in
+    /// - Parameter profile: the one that the unit was made with.
+    public func join(_ profile: UnitProfile, unit: any ControlledUnit, loop: EngineLoop) {
+        let peer = CopyPeer(capacity: profile.capacity) { request in
             loop.ask(unit) {
                 unit.serve(request)
             } otherwise: {
                 request.ticket.post(.goneAway)
             }
         }
-        members.withLock { $0[name] = Member(peer: peer) }
+        members.withLock { $0[profile.copyIdentity] = Member(peer: peer) }
     }
 
     /// The unit is about to leave its loop: no new request reaches it.
-    public func leave(_ name: String) {
-        _ = members.withLock { $0.removeValue(forKey: name) }
+    public func leave(_ profile: UnitProfile) {
+        _ = members.withLock { $0.removeValue(forKey: profile.copyIdentity) }
     }
 
     /// The unit has learned by which designator initiators name it.
-    func announce(_ name: String, designator: [UInt8]) {
-        members.withLock { $0[name]?.designator = designator }
+    func announce(_ identity: CopyIdentity, designator: [UInt8]) {
+        members.withLock { $0[identity]?.designator = designator }
     }
 
     /// The one unit that has this designator; nil where there is none, or two claim it.
@@ -51,6 +49,16 @@ public final class CopyGroup: Sendable {
             let found = members.values.filter { $0.designator == designator }
             return found.count == 1 ? found.first?.peer : nil
         }
+    }
+}
+
+/// Tells a unit from all others of its group. Names do not: two backstores under different HBAs may have the same, and a
+/// unit that is added again that of the one before it, which may not have ended yet.
+final class CopyIdentity: Sendable, Hashable {
+    static func == (one: CopyIdentity, other: CopyIdentity) -> Bool { one === other }
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(ObjectIdentifier(self))
     }
 }
 

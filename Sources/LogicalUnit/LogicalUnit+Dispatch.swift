@@ -151,14 +151,18 @@ extension LogicalUnit where Backend: ~Copyable {
         case .writeThenFlush:
             record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))
-        case .flush, .nativeCompareAndWrite, .prefetch: finish(command, .good)
+        case .flush, .prefetch: finish(command, .good)
         case .writeZeroes: finishWritten(command)
         case .discard: discardNext(command)
         case .writeSame: continueWriteSame(command)
         case .compareRead: compareAndWriteSecondHalf(command)
-        case .compareWrite: finish(command, .good)
+        case .compareWrite, .nativeCompareAndWrite:
+            noteSpaceUsed(record.pointee.extent.length)
+            finish(command, .good)
         case .orRead: orWriteSecondHalf(command)
-        case .writeForVerify: continueVerify(command)
+        case .writeForVerify:
+            noteSpaceUsed(record.pointee.extent.length)
+            continueVerify(command)
         case .verifyRead:
             if let difference = compareVerified(slot) {
                 return finish(command, .check(.miscompareDuringVerify(at: difference)))
@@ -175,8 +179,7 @@ extension LogicalUnit where Backend: ~Copyable {
     private mutating func countWrite(_ bytes: UInt64) {
         counters.writes &+= 1
         counters.writeBytes &+= bytes
-        bytesUntilSpaceCheck &-= Int64(truncatingIfNeeded: bytes)
-        if bytesUntilSpaceCheck < 0 { checkSpace() }
+        noteSpaceUsed(bytes)
     }
 
     // MARK: - Long commands

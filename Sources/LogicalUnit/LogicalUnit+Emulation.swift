@@ -131,7 +131,7 @@ extension LogicalUnit where Backend: ~Copyable {
             facts = fresh
             factsAge = now
             profile.copyGroup?.announce(
-                profile.name, designator: UnitIdentity.nameDesignator(serial: fresh.serial))
+                profile.copyIdentity, designator: UnitIdentity.nameDesignator(serial: fresh.serial))
         }
         // Unreadable: as the original with an unreadable serial.
         answerAwaiting(otherwise: .check(.internalTargetFailure))

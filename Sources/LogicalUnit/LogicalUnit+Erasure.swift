@@ -75,16 +75,20 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     /// A task management function has hit the command `identifier`, and the kernel waits for its answer. An erasure
-    /// goes on without it (SBC-3 4.11.2); any other command ends by itself soon.
+    /// goes on without it (SBC-3 4.11.2); one of several steps, which may be about the whole medium, ends after the step
+    /// under way; any other command ends by itself soon.
     mutating func letGo(of identifier: UInt16) {
-        guard condition.erasure != nil else { return }
+        // Bound: only what has memory may take long, so that a reset of a busy unit need not look at every slot.
+        guard condition.erasure != nil || bouncesInUse > 0 else { return }
         for slot in 0..<slots.initialised {
             let record = slots[slot]
             guard record.pointee.state != .free, record.pointee.commandID == identifier,
-                !record.pointee.isDetached,
-                record.pointee.stage == .erase || record.pointee.stage == .eraseFlush
+                !record.pointee.isDetached
             else { continue }
-            detach(slot, .status(.taskAborted))
+            switch record.pointee.stage {
+            case .erase, .eraseFlush: detach(slot, .status(.taskAborted))
+            default: record.pointee.isAborted = record.pointee.bounce != nil
+            }
         }
     }
 

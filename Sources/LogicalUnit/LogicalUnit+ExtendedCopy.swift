@@ -111,6 +111,10 @@ extension LogicalUnit where Backend: ~Copyable {
                 let memory = slots[slot].pointee.bounce?.bytes
             else { preconditionFailure("a copy without its plan") }
             guard let segment = run.current else { return endCopy(command) }
+            if slots[slot].pointee.isAborted {
+                noteStatus(slot, .terminated)
+                return finish(command, .status(.taskAborted))
+            }
             guard mode == .serving else { return failCopy(command, .goneAway) }
             let length = run.pieceLength(upTo: UInt64(memory.count))
             let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
@@ -170,6 +174,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// All is copied, and durable where it has to be.
     mutating func copyFlushed(_ command: consuming PendingCommand) {
+        noteSpaceUsed(slots[command.slot].pointee.extent.length)
         noteStatus(command.slot, .done)
         sendNothing(command)
     }

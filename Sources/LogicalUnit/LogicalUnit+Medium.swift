@@ -53,6 +53,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// Answers a command of which all is written: WCE = 0 wants it on the medium first.
     mutating func finishWritten(_ command: consuming PendingCommand) {
+        noteSpaceUsed(slots[command.slot].pointee.extent.length)
         guard writesThrough else { return sendNothing(command) }
         zeroRest(command.slot, from: 0)
         slots[command.slot].pointee.stage = .flush

@@ -93,10 +93,18 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Bytes written between two looks at the space that is left.
     private var spaceCheckInterval: Int64 { 256 << 20 }
 
+    /// So much has been written: now and then it is looked at what is left.
+    mutating func noteSpaceUsed(_ bytes: UInt64) {
+        bytesUntilSpaceCheck &-= Int64(truncatingIfNeeded: bytes)
+        if bytesUntilSpaceCheck < 0 { checkSpace() }
+    }
+
     /// Asks how much space there is left, without any initiator's command: so much has been written since last time.
     mutating func checkSpace() {
         bytesUntilSpaceCheck = spaceCheckInterval
-        guard mode == .serving, let command = slots.acquire() else { return }
+        guard advertisement.softThresholdBytes != nil, mode == .serving, let command = slots.acquire() else {
+            return
+        }
         let record = slots[command.slot]
         record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
         record.pointee.isDetached = true

@@ -71,6 +71,7 @@ extension LogicalUnit where Backend: ~Copyable {
         for _ in 0..<Self.stepsPerTurn {
             let left = record.pointee.extent.length - record.pointee.progress
             guard left > 0, let bytes = record.pointee.bounce?.bytes else { return endVerify(command) }
+            if record.pointee.isAborted { return finish(command, .status(.taskAborted)) }
             // The unit is being stopped: the initiator comes again.
             guard mode == .serving || record.pointee.progress == 0 else { return finish(command, .status(.busy)) }
             let pattern = record.pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0

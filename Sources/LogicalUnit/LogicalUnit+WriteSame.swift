@@ -82,6 +82,7 @@ extension LogicalUnit where Backend: ~Copyable {
             guard left > 0, let bytes = record.pointee.bounce?.bytes, let start = bytes.baseAddress else {
                 return finishWritten(command)
             }
+            if record.pointee.isAborted { return finish(command, .status(.taskAborted)) }
             let piece = min(left, UInt64(bytes.count))
             slots.iovecs(slot)[0] = iovec(iov_base: start, iov_len: Int(piece))
             record.pointee.segmentCount = 1

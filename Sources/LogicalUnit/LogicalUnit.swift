@@ -245,6 +245,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         }
         if record.pointee.bounce != nil {
             record.pointee.bounce = nil
+            record.pointee.isAborted = false
             bouncesInUse -= 1
         }
         if record.pointee.extras != nil { record.pointee.extras = nil }

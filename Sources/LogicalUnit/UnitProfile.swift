@@ -15,6 +15,8 @@ public struct UnitProfile: Sendable {
     public var commandTimeout: Int64?
     /// The units that this one may copy from and to; nil for none but itself.
     public var copyGroup: CopyGroup?
+    /// Its place in the group.
+    let copyIdentity = CopyIdentity()
 
     /// A profile from its parts.
     public init(

@@ -19,7 +19,8 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     /// Bytes per block.
     public let blockSize: Int
     private let ownsLoop: Bool
-    private let leaveGroup: () -> Void
+    /// Takes the unit out of its copy group, as its end does.
+    public let leaveGroup: () -> Void
 
     private init(
         kernel: RingSimulator, loop: EngineLoop, unit: EngineUnit<Backend>, events: UnitEventLog, blockSize: Int,
@@ -62,12 +63,12 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         events.deliver = { facts in loop.post(controlled) { controlled.deliver(facts) } }
         try await loop.attach(unit)
         if let group {
-            group.join(name, unit: unit, loop: loop, capacity: capacity)
+            group.join(profile, unit: unit, loop: loop)
             await loop.run(controlled) { controlled.deliver(facts) }
         }
         return UnitRig(
             kernel: kernel, loop: loop, unit: unit, events: events, blockSize: Int(blockSize),
-            ownsLoop: shared == nil, leaveGroup: { group?.leave(name) })
+            ownsLoop: shared == nil, leaveGroup: { group?.leave(profile) })
     }
 
     /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.

@@ -98,6 +98,18 @@ struct BackstoreTests {
         #expect(written.errno == read.errno)
     }
 
+    @Test("task management notices: switched where the kernel has them, ENOENT where it has not")
+    func taskManagementNotices() throws {
+        let (tree, backstore) = try Self.backstore(["attrib/tmr_notification": "0\n"])
+        try backstore.setTaskManagementNotices(true)
+        #expect(tree.read("\(Self.device)/attrib/tmr_notification").starts(with: [0x31, 0x00]))
+        try backstore.setTaskManagementNotices(false)
+        #expect(tree.read("\(Self.device)/attrib/tmr_notification").starts(with: [0x30, 0x00]))
+        let (_, old) = try Self.backstore([:])
+        let error = try #require(throws: ConfigFSError.self) { try old.setTaskManagementNotices(true) }
+        #expect(error.errno == .noSuchFileOrDirectory)
+    }
+
     @Test("names that lead elsewhere are no names", arguments: ["", ".", "..", "a/b", "/a", "a\0b"])
     func names(name: String) {
         #expect(BackstoreName(hba: 0, name: name) == nil)

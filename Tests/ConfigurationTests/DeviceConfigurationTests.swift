@@ -9,6 +9,7 @@ struct DeviceConfigurationTests {
         let subtype: String
         let parameters: String
         var timeout: Duration?
+        var group: String?
         let cleaned: String
         var testDescription: String { title }
     }
@@ -68,6 +69,48 @@ struct DeviceConfigurationTests {
         Row(
             title: "largest time-out", text: "a/b;tcmur_cmd_time_out=4294967295", subtype: "a", parameters: "b",
             timeout: .seconds(4_294_967_295), cleaned: "a/b"),
+        Row(
+            title: "copy group in front", text: "rbd/;copy_group=esx;p/i;conf=/c", subtype: "rbd",
+            parameters: "p/i;conf=/c", group: "esx", cleaned: "rbd/p/i;conf=/c"),
+        Row(
+            title: "copy group in front, before an absolute path", text: "file/;copy_group=esx;/a", subtype: "file",
+            parameters: "/a", group: "esx", cleaned: "file//a"),
+        Row(
+            title: "copy group at the end", text: "rbd/p/i;copy_group=esx", subtype: "rbd", parameters: "p/i",
+            group: "esx", cleaned: "rbd/p/i"),
+        Row(
+            title: "copy group at the end with a separator", text: "rbd/p/i;copy_group=esx;", subtype: "rbd",
+            parameters: "p/i", group: "esx", cleaned: "rbd/p/i"),
+        Row(
+            title: "copy group between options", text: "rbd/p/i;conf=/c;copy_group=esx;id=x", subtype: "rbd",
+            parameters: "p/i;conf=/c;id=x", group: "esx", cleaned: "rbd/p/i;conf=/c;id=x"),
+        Row(
+            title: "copy group alone", text: "mem/;copy_group=esx", subtype: "mem", parameters: "", group: "esx",
+            cleaned: "mem/"),
+        Row(
+            title: "time-out, then copy group", text: "rbd/;tcmur_cmd_time_out=3;copy_group=esx;p/i",
+            subtype: "rbd",
+            parameters: "p/i", timeout: .seconds(3), group: "esx", cleaned: "rbd/p/i"),
+        Row(
+            title: "copy group, then time-out", text: "file/;copy_group=esx;tcmur_cmd_time_out=3;/a;direct=on",
+            subtype: "file", parameters: "/a;direct=on", timeout: .seconds(3), group: "esx",
+            cleaned: "file//a;direct=on"),
+        Row(
+            title: "a doubled separator behind an option in front is the backend's",
+            text: "rbd/;copy_group=esx;;p/i", subtype: "rbd", parameters: ";p/i", group: "esx", cleaned: "rbd/;p/i"),
+        Row(
+            title: "copy group and time-out on both ends", text: "rbd/;copy_group=a b;p/i;tcmur_cmd_time_out=3",
+            subtype: "rbd", parameters: "p/i", timeout: .seconds(3), group: "a b", cleaned: "rbd/p/i"),
+        Row(
+            title: "copy group and time-out at the end, either first",
+            text: "rbd/p/i;copy_group=esx;tcmur_cmd_time_out=3;conf=/c", subtype: "rbd", parameters: "p/i;conf=/c",
+            timeout: .seconds(3), group: "esx", cleaned: "rbd/p/i;conf=/c"),
+        Row(
+            title: "twice: the last group counts", text: "mem/a;copy_group=x;copy_group=y", subtype: "mem",
+            parameters: "a", group: "y", cleaned: "mem/a"),
+        Row(
+            title: "a copy group without a separator in front belongs to the backend", text: "mem/copy_group=x",
+            subtype: "mem", parameters: "copy_group=x", cleaned: "mem/copy_group=x"),
     ]
 
     @Test("parts", arguments: rows)
@@ -76,6 +119,7 @@ struct DeviceConfigurationTests {
         #expect(configuration.subtype == row.subtype)
         #expect(Array(configuration.parameters.utf8) == Array(row.parameters.utf8))
         #expect(configuration.commandTimeout == row.timeout)
+        #expect(configuration.copyGroup == row.group)
         #expect(Array(configuration.cleaned.utf8) == Array(row.cleaned.utf8))
         #expect(DeviceConfiguration.subtype(of: row.text) == row.subtype)
     }
@@ -86,6 +130,8 @@ struct DeviceConfigurationTests {
             ("", #"configuration is "", expected <subtype>/<configuration>, as in rbd/pool/image"#),
             ("/p/i", #"configuration is "/p/i", expected <subtype>/<configuration>, as in rbd/pool/image"#),
             ("a/b\0c", #"configuration is "a/b\0c", expected a text without NUL bytes"#),
+            ("a/b;copy_group=", #"copy_group is "", expected the name of a group"#),
+            ("a/b;copy_group=;c", #"copy_group is "", expected the name of a group"#),
             ("a/b;tcmur_cmd_time_out=", timeoutIs("")),
             ("a/b;tcmur_cmd_time_out=x", timeoutIs("x")),
             ("a/b;tcmur_cmd_time_out=-1", timeoutIs("-1")),

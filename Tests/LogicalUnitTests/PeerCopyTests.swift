@@ -177,7 +177,7 @@ struct PeerCopyTests {
         #expect(pair.scripts[0].waitForHeld(1))
         // The daemon's loops outlive their units; the rig's would end with it.
         await pair.rigs[1].loop.detach(pair.rigs[1].unit)
-        group.leave("test/unit-1")
+        pair.rigs[1].leaveGroup()
         pair.scripts[0].answer(.immediate)
         pair.scripts[0].release()
         #expect(pair.rigs[0].ends(1)[id]?.status == CopyTests.busy)
@@ -185,6 +185,54 @@ struct PeerCopyTests {
         #expect(try pair.rigs[0].run(next, dataOut: nextList).codes == Codes.notReachable)
         try expectMemoryIsFree(pair.rigs[0], pair.scripts[0])
         await pair.stop()
+    }
+
+    @Test("The unit that copies is not idle before the other one has let go of its memory")
+    func askerStops() async throws {
+        let group = CopyGroup()
+        let pair = try await Pair.start(groups: [group, group])
+        pair.scripts[1].answer(.held)
+        let (cdb, list) = Self.copy([CopyRequestSegment(0, 0, 4000, destination: 1)])
+        let id = try pair.rigs[0].send(cdb, dataOut: list)
+        #expect(pair.scripts[1].waitForHeld(1))
+        let asker: any ControlledUnit = pair.rigs[0].unit
+        await pair.rigs[0].loop.run(asker) { asker.stopTaking() }
+        #expect(await pair.rigs[0].loop.run(asker) { asker.commandsInFlight } == 1)
+        pair.scripts[1].release()
+        #expect(pair.rigs[0].ends(1)[id]?.status == CopyTests.busy)
+        #expect(await pair.rigs[0].waitUntilIdle())
+        #expect(pair.scripts[1].operations.count == 1)
+        await pair.stop()
+    }
+
+    @Test("A backend that sits on a piece is late for both units, and both recover")
+    func late() async throws {
+        let group = CopyGroup()
+        let scripts = [BackendScript(size: 1 << 20), BackendScript(size: 1 << 20)]
+        var rigs: [UnitRig<ScriptedBackend>] = []
+        for unit in 0...1 {
+            rigs.append(
+                try await UnitRig.start(
+                    ScriptedBackend(scripts[unit]), facts: BackstoreFacts(serial: Self.serials[unit]),
+                    commandTimeout: 50, name: "test/unit-\(unit)", group: group))
+        }
+        scripts[1].answer(.held)
+        let (cdb, list) = Self.copy([CopyRequestSegment(0, 0, 8, destination: 1)])
+        let id = try rigs[0].send(cdb, dataOut: list)
+        #expect(scripts[1].waitForHeld(1))
+        for rig in rigs {
+            #expect(await rig.events.wait { if case .commandsLate = $0 { true } else { false } })
+            #expect(try rig.run(InitiatorCDB.read10(0, 1), dataInLength: 512).status == CopyTests.busy)
+        }
+        scripts[1].answer(.immediate)
+        scripts[1].release()
+        #expect(rigs[0].ends(1)[id]?.status == 0)
+        for rig in rigs {
+            #expect(await rig.waitUntilIdle())
+            #expect(try rig.run(InitiatorCDB.read10(0, 1), dataInLength: 512).status == 0)
+            #expect(rig.events.count { if case .lateCommandsAnswered = $0 { true } else { false } } == 1)
+            await rig.stop()
+        }
     }
 
     @Test("A unit being sanitized is not written by others")
@@ -212,6 +260,26 @@ struct PeerCopyTests {
         let (cdb, list) = Self.copy([CopyRequestSegment(0, 0, 8, destination: 1)])
         #expect(try pair.rigs[0].run(cdb, dataOut: list).status == 0)
         #expect(pair.scripts[1].operations.map(\.kind) == [.write, .flush])
+        await pair.stop()
+    }
+
+    @Test("Two units of one name are two units, and one that ends does not take the other with it")
+    func namesakes() async throws {
+        let group = CopyGroup()
+        let pair = try await Pair.start(groups: [group, group])
+        let script = BackendScript(size: 1 << 20)
+        let namesake = try await UnitRig.start(
+            ScriptedBackend(script), facts: BackstoreFacts(serial: "dddd0004"), name: "test/unit-1", group: group)
+        let list = InitiatorCDB.copyParameters(
+            units: [Self.designator(0), Self.designator(1), (InitiatorCDB.designator(serial: "dddd0004"), 512)],
+            [CopyRequestSegment(0, 8, 8, destination: 1), CopyRequestSegment(0, 16, 8, destination: 2)])
+        let cdb = InitiatorCDB.extendedCopy(parameterListLength: list.count)
+        #expect(try pair.rigs[0].run(cdb, dataOut: list).status == 0)
+        #expect(pair.scripts[1].operations.map(\.extent.offset) == [8 * 512])
+        #expect(script.operations.map(\.extent.offset) == [16 * 512])
+        await namesake.stop()
+        let (still, stillList) = Self.copy([CopyRequestSegment(0, 0, 8, destination: 1)])
+        #expect(try pair.rigs[0].run(still, dataOut: stillList).status == 0)
         await pair.stop()
     }
 

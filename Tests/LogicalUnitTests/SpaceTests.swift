@@ -201,6 +201,22 @@ struct SpaceTests {
         await rig.stop()
     }
 
+    @Test("Every way of writing is one after which the space is looked at")
+    func everyWrite() async throws {
+        for (title, cdb, data, _) in ModeSelectTests.throughs where title != "WRITE SAME with UNMAP" {
+            let (rig, script) = try await Self.watched(1 << 20)
+            #expect(try rig.run(cdb, dataOut: data).status == 0, "\(title)")
+            #expect(try rig.run(InitiatorCDB.testUnitReady).codes == Self.soft, "\(title)")
+            #expect(script.operations.count { $0.kind == .survey } == 1)
+            await rig.stop()
+        }
+        let (rig, _) = try await Self.watched(1 << 20)
+        let (copy, list) = CopyTests.command([CopyRequestSegment(0, 100, 8)])
+        #expect(try rig.run(copy, dataOut: list).status == 0)
+        #expect(try rig.run(InitiatorCDB.testUnitReady).codes == Self.soft)
+        await rig.stop()
+    }
+
     @Test("REQUEST SENSE tells it with GOOD, and it is told by that")
     func requestSense() async throws {
         let (rig, _) = try await Self.watched(0)
