@@ -40,10 +40,10 @@ actor Device {
     private var predecessor: Device?
     private(set) var openedBytes: UInt64 = 0
 
-    /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
     /// The unit's place in its copy group, while it is attached.
     var copyMembership: CopyMembership?
 
+    /// A device that is to be opened. `request` is the kernel's, which waits for an answer.
     init(
         node: UIONode, backstore: BackstoreName, origin: DeviceLife.Origin, request: NetlinkRequest?,
         after predecessor: Device?, environment: DeviceEnvironment
@@ -237,7 +237,7 @@ actor Device {
             logger.error(
                 """
                 \(label): [\(cdb)] did not reach its end: \(Errno(rawValue: errno)). The medium holds neither what it did \
-                nor what it should; initiators get MEDIUM ERROR until the command is repeated
+                nor what it should; initiators get MEDIUM ERROR until the command is repeated, or the daemon restarts
                 """)
         case .spaceLow(let available, let threshold):
             logger.warning(

@@ -91,7 +91,9 @@ struct CommandSlot: ~Copyable {
     var segmentBytes: UInt64 = 0
     /// The bytes of the medium that the command touches; nothing if it touches none.
     var extent = ByteExtent(offset: 0, length: 0)
-    /// Bytes of `extent` that multi-step commands have done.
+    /// All bytes that a VERIFY names; `extent` is the piece under way then.
+    var span = ByteExtent(offset: 0, length: 0)
+    /// Bytes of `extent` (or `span`) that multi-step commands have done.
     var progress: UInt64 = 0
     /// Milliseconds of the coarse clock after which the command is late.
     var deadline = Int64.max

@@ -66,18 +66,6 @@ struct CopyRun {
     private mutating func skipEmpty() {
         while let current, current.sourceBytes.length == 0 { index += 1 }
     }
-
-    /// The bytes of the unit itself that the copy alters, in one extent, for commands that must not overlap it.
-    var ownExtent: ByteExtent {
-        var start = UInt64.max
-        var end: UInt64 = 0
-        for segment in segments {
-            guard case .own = segment.destination, segment.destinationBytes.length > 0 else { continue }
-            start = min(start, segment.destinationBytes.offset)
-            end = max(end, segment.destinationBytes.offset + segment.destinationBytes.length)
-        }
-        return start < end ? ByteExtent(offset: start, length: end - start) : ByteExtent(offset: 0, length: 0)
-    }
 }
 
 /// What is known about copies that initiators may ask about with RECEIVE COPY RESULTS.

@@ -134,7 +134,10 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
 
     /// As ``ControlledUnit`` says.
     public var isQuiet: Bool {
-        commandsInFlight == 0 && (unit?.pointee.mode == .ringless || unit?.pointee.ring?.isEmpty ?? true)
+        guard let unit else { return true }
+        // An erasure is not waited for: told to stop, it ends with its step. Nothing else is taken beside it.
+        if unit.pointee.condition.erasure != nil { return unit.pointee.slots.inUse <= 1 }
+        return commandsInFlight == 0 && (unit.pointee.mode == .ringless || unit.pointee.ring?.isEmpty ?? true)
     }
 
     /// As ``ControlledUnit`` says.

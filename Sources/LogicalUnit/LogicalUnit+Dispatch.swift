@@ -57,12 +57,10 @@ extension LogicalUnit where Backend: ~Copyable {
 
     // MARK: - Checks that need the unit
 
-    /// The bytes that a command's blocks are, or nil after the command was answered: the blocks do not exist, may
-    /// not be written, or a command before is stuck.
+    /// What a command for these blocks is answered without being carried out: they do not exist, may not be written,
+    /// or a command before is stuck. nil where nothing is in the way.
     ///
-    /// - Parameters:
-    ///   - bufferBlocks: how many blocks the data buffer must hold; 0 for commands without data.
-    ///   - modifies: the command alters the medium.
+    /// - Parameter modifies: the command alters the medium.
     func refusal(of range: BlockRange, modifies: Bool) -> CommandOutcome? {
         if modifies && isWriteProtected { return .check(.writeProtected) }
         if lateCommands > 0 { return .status(.busy) }
@@ -107,7 +105,9 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Leaves the command to the backend. Its time limit begins here: waiting for other commands, and the steps that a
     /// long command has taken so far, are not the backend's.
     mutating func park(_ command: consuming PendingCommand) {
-        slots[command.slot].pointee.deadline = deadline.map { now &+ $0 } ?? .max
+        // A survey says nothing about reads and writes: monitors may be slow while the OSDs are well.
+        let limited = slots[command.slot].pointee.stage != .survey
+        slots[command.slot].pointee.deadline = limited ? deadline.map { now &+ $0 } ?? .max : .max
         slots.park(command, as: .inFlight)
     }
 
@@ -120,9 +120,18 @@ extension LogicalUnit where Backend: ~Copyable {
             // Read before the command goes on: its next operation uses the node again.
             next = node.pointee.following
             let result = IOResult(code: node.pointee.result, detail: node.pointee.detail)
+            forgive(Int(node.pointee.slot))
             advance(slots.resume(Int(node.pointee.slot), from: .inFlight), result)
         }
         return next
+    }
+
+    /// The operation that was late has come back: the command's next step starts in time.
+    private mutating func forgive(_ slot: Int) {
+        guard slots[slot].pointee.isLate else { return }
+        slots[slot].pointee.isLate = false
+        lateCommands -= 1
+        if lateCommands == 0 { report(.lateCommandsAnswered) }
     }
 
     /// An operation of the command has ended: the next one, or the answer.
@@ -146,8 +155,7 @@ extension LogicalUnit where Backend: ~Copyable {
             finish(command, .data(UInt32(truncatingIfNeeded: record.pointee.extent.length)))
         case .write:
             countWrite(record.pointee.extent.length)
-            // A buffer longer than the blocks: the initiator learns of the rest by the residual.
-            finish(command, .data(UInt32(truncatingIfNeeded: record.pointee.extent.length)))
+            finish(command, .good)
         case .writeThenFlush:
             record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))

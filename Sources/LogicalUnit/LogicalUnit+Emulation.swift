@@ -46,9 +46,15 @@ extension LogicalUnit where Backend: ~Copyable {
     /// others.
     mutating func modeSelect(_ command: consuming PendingCommand, _ select: ModeSelect) {
         let list = parameterList(command.slot, length: Int(select.parameterListLength))
+        let wasCached = modes.writeCacheEnabled
         let sense = list.withUnsafeBytes { modes.select(select, delivered: $0) }
         isWriteProtected = modes.isWriteProtected
-        if let sense { finish(command, .check(sense)) } else { sendNothing(command) }
+        if let sense { return finish(command, .check(sense)) }
+        guard wasCached && !modes.writeCacheEnabled else { return sendNothing(command) }
+        // From now on every write is durable before its answer; so must be those answered before.
+        zeroRest(command.slot, from: 0)
+        slots[command.slot].pointee.stage = .flush
+        settle(command, backend.flush(ticket: slots.ticket(command.slot)))
     }
 
     /// A copy of the parameter list in a command's data buffer, as far as it came: what is checked is what is done,

@@ -70,7 +70,8 @@ extension LogicalUnit where Backend: ~Copyable {
         sendNothing(command)
     }
 
-    private var mediumBytes: UInt64 {
+    /// Bytes of the whole medium.
+    var mediumBytes: UInt64 {
         BlockRange(lba: 0, blocks: profile.capacity.blocks).byteRange(in: profile.capacity)?.length ?? 0
     }
 
@@ -127,7 +128,11 @@ extension LogicalUnit where Backend: ~Copyable {
         if let erasure = condition.erasure, erasure.needsMemory(backend.capabilities) {
             let blockSize = Int(profile.capacity.blockSize)
             let size = min(UInt64(Limits.bounceBytes / blockSize * blockSize), erasure.size)
-            guard takeBounce(slot, byteCount: Int(size)) != nil else { return failErasure(command, ENOMEM) }
+            guard takeBounce(slot, byteCount: Int(size)) != nil else {
+                // Nothing has been touched yet.
+                condition.erasure = nil
+                return finish(command, .status(.taskSetFull))
+            }
         }
         continueErasure(command)
     }

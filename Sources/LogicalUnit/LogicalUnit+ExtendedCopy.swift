@@ -27,13 +27,11 @@ extension LogicalUnit where Backend: ~Copyable {
         let extras = CommandExtras()
         extras.copy = run
         slots[slot].pointee.extras = extras
-        slots[slot].pointee.extent = run.ownExtent
         slots[slot].pointee.durable = false
         slots[slot].pointee.stage = .copyRead
         if list.immediate { detach(slot) }
         noteStatus(slot, list.immediate ? .inBackground : .inForeground)
-        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
-        beginCopy(command)
+        continueCopy(command)
     }
 
     private var copyLimits: CopyLimits { .served(blockSize: profile.capacity.blockSize) }
@@ -95,34 +93,36 @@ extension LogicalUnit where Backend: ~Copyable {
 
     // MARK: - Piece by piece
 
-    /// Takes memory for one piece and reads the first.
-    mutating func beginCopy(_ command: consuming PendingCommand) {
-        guard takeBounce(command.slot, byteCount: Limits.bounceBytes) != nil else {
-            return failCopy(command, IOResult(code: -ENOMEM))
-        }
-        continueCopy(command)
-    }
-
     /// Reads or writes the next piece, or answers when all segments are done.
-    mutating func continueCopy(_ command: consuming PendingCommand) {
+    ///
+    /// - Parameter admitted: the command has waited for its next piece.
+    mutating func continueCopy(_ command: consuming PendingCommand, admitted: Bool = false) {
         let slot = command.slot
-        for _ in 0..<Self.stepsPerTurn {
-            guard let extras = slots[slot].pointee.extras, let run = extras.copy,
-                let memory = slots[slot].pointee.bounce?.bytes
-            else { preconditionFailure("a copy without its plan") }
+        for step in 0..<Self.stepsPerTurn {
+            guard let extras = slots[slot].pointee.extras, let run = extras.copy else {
+                preconditionFailure("a copy without its plan")
+            }
             guard let segment = run.current else { return endCopy(command) }
             if slots[slot].pointee.isAborted {
                 noteStatus(slot, .terminated)
                 return finish(command, .status(.taskAborted))
             }
             guard mode == .serving else { return failCopy(command, .goneAway) }
-            let length = run.pieceLength(upTo: UInt64(memory.count))
-            let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
+            // Neither end of the copy may be a medium that is being erased.
+            guard condition.erasure == nil else { return failCopy(command, IOResult(code: -EBUSY)) }
+            let length = run.pieceLength(upTo: UInt64(Limits.bounceBytes))
             let whole = run.isWriting ? segment.destinationBytes : segment.sourceBytes
             let extent = ByteExtent(offset: whole.offset + run.done, length: length)
             slots[slot].pointee.stepLength = length
             slots[slot].pointee.stage = run.isWriting ? .copyWrite : .copyRead
             let endpoint = run.isWriting ? segment.destination : segment.source
+            // Bound: a copy holds up nobody but for the piece under way.
+            var own = ByteExtent(offset: 0, length: 0)
+            if case .own = endpoint { own = extent }
+            guard beginPiece(slot, own, admitted: admitted && step == 0) else { return hold(command) }
+            guard let memory = slots[slot].pointee.bounce?.bytes ?? takeBounce(slot, byteCount: Limits.bounceBytes)
+            else { return failCopy(command, IOResult(code: -ENOMEM)) }
+            let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
             switch move(piece, extent, at: endpoint, isWrite: run.isWriting, slot) {
             case .pending: return park(command)
             case .done(let result) where result.isSuccess: noteStep(slot)

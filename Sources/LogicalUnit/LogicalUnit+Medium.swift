@@ -107,6 +107,17 @@ extension LogicalUnit where Backend: ~Copyable {
         slots[slot].pointee.reply == nil ? position : 0
     }
 
+    /// A long command goes on with another piece of the medium; who waited for the one before may have his turn.
+    ///
+    /// - Parameter admitted: it has just waited for this piece, and those who wait still came after it.
+    /// - Returns: false if it has to wait itself.
+    mutating func beginPiece(_ slot: Int, _ piece: ByteExtent, admitted: Bool) -> Bool {
+        slots[slot].pointee.extent = piece
+        if gate.isIdle || admitted { return true }
+        gateMoved = true
+        return !mustWait(slot, exclusive: false)
+    }
+
     /// Parks a command until what it overlaps has ended; it is then dispatched anew.
     ///
     /// Bound: with more exclusive ones waiting than the gate takes, initiators are told to send fewer at a time.
@@ -146,9 +157,9 @@ extension LogicalUnit where Backend: ~Copyable {
         case .compareRead: beginCompareAndWrite(command)
         case .orRead: beginOrWrite(command)
         case .writeForVerify: beginWriteAndVerify(command)
-        case .verifyRead: beginVerify(command)
+        case .verifyRead: continueVerify(command, admitted: true)
         case .erase: beginErasure(command)
-        case .copyRead: beginCopy(command)
+        case .copyRead, .copyWrite: continueCopy(command, admitted: true)
         case .nativeCompareAndWrite: beginNativeCompareAndWrite(command)
         case .discard: discardNext(command)
         case .writeSame: beginWriteSame(command)

@@ -19,7 +19,12 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// LOG SENSE (SPC-5 6.8).
     mutating func logSense(_ command: consuming PendingCommand, _ log: LogSense) {
-        guard backend.capabilities.reportsSpace else { return answer(command, log, nil) }
+        // Only page 0Ch tells figures; the list of pages says no more than that there is such a page.
+        guard backend.capabilities.reportsSpace, log.pageCode == 0x0C else {
+            let listed = Survey(.space)
+            if backend.capabilities.reportsSpace { listed.availableBytes = 0 }
+            return answer(command, log, listed)
+        }
         ask(command, .space)
     }
 
@@ -102,9 +107,11 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Asks how much space there is left, without any initiator's command: so much has been written since last time.
     mutating func checkSpace() {
         bytesUntilSpaceCheck = spaceCheckInterval
-        guard advertisement.softThresholdBytes != nil, mode == .serving, let command = slots.acquire() else {
-            return
-        }
+        // Bound: one look at a time, however slow the cluster and fast the writer.
+        guard advertisement.softThresholdBytes != nil, mode == .serving, !isCheckingSpace,
+            let command = slots.acquire()
+        else { return }
+        isCheckingSpace = true
         let record = slots[command.slot]
         record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
         record.pointee.isDetached = true
@@ -117,8 +124,10 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// THIN PROVISIONING SOFT THRESHOLD REACHED, once for each time that the space falls below it.
     private mutating func judgeSpace(_ command: consuming PendingCommand, _ survey: Survey) {
-        if let threshold = advertisement.softThresholdBytes, let available = survey.availableBytes {
-            if available > threshold {
+        if var threshold = advertisement.softThresholdBytes, let available = survey.availableBytes {
+            // What is allocated already needs no more space.
+            if let used = survey.usedBytes { threshold = min(threshold, mediumBytes - min(used, mediumBytes)) }
+            if available > threshold || threshold == 0 {
                 isShortOfSpace = false
             } else if !isShortOfSpace {
                 isShortOfSpace = true

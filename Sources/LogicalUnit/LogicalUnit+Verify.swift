@@ -15,10 +15,10 @@ extension LogicalUnit where Backend: ~Copyable {
         // With BYTCHK = 00b whatever came along is not looked at; initiators do send the blocks.
         if data > 0, let outcome = fitBuffer(slot, to: data) { return finish(command, outcome) }
         slots[slot].pointee.byteCheck = verify.byteCheck
-        slots[slot].pointee.extent = extent
+        slots[slot].pointee.span = extent
         slots[slot].pointee.stage = .verifyRead
-        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
-        beginVerify(command)
+        slots[slot].pointee.progress = 0
+        continueVerify(command)
     }
 
     /// WRITE AND VERIFY 10/12/16 (SBC-4 5.49 to 5.51): on the medium before it is read back, so always durable.
@@ -30,6 +30,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if extent.length == 0 { return sendNothing(command) }
         if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
         slots[slot].pointee.byteCheck = verify.byteCheck
+        slots[slot].pointee.span = extent
         slots[slot].pointee.extent = extent
         slots[slot].pointee.durable = true
         slots[slot].pointee.stage = .writeForVerify
@@ -40,47 +41,54 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Writes first, once there is memory to read back into: TASK SET FULL says that nothing was done.
     mutating func beginWriteAndVerify(_ command: consuming PendingCommand) {
         let slot = command.slot
-        guard takeVerifyMemory(slot) else { return finish(command, .status(.taskSetFull)) }
+        guard verifyMemory(slot) != nil else { return finish(command, .status(.taskSetFull)) }
+        slots[slot].pointee.progress = 0
         gate.start(slot)
         settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .writeForVerify))
     }
 
-    /// Starts with the first piece.
-    mutating func beginVerify(_ command: consuming PendingCommand) {
-        guard takeVerifyMemory(command.slot) else { return finish(command, .status(.taskSetFull)) }
-        continueVerify(command)
+    /// Bytes that are read at a time.
+    private func verifyPiece(_ slot: Int) -> UInt64 {
+        let blockSize = Int(profile.capacity.blockSize)
+        return min(slots[slot].pointee.span.length, UInt64(Limits.bounceBytes / blockSize * blockSize))
     }
 
-    /// Takes memory for one piece, and for the one block that BYTCHK = 11b compares with. - Returns: false if there is
-    /// none.
-    private mutating func takeVerifyMemory(_ slot: Int) -> Bool {
-        let blockSize = Int(profile.capacity.blockSize)
-        let whole = slots[slot].pointee.extent.length
-        let piece = Int(min(whole, UInt64(Limits.bounceBytes / blockSize * blockSize)))
-        let pattern = slots[slot].pointee.byteCheck == .oneBlock ? blockSize : 0
-        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else { return false }
+    /// The memory for one piece, and for the one block that BYTCHK = 11b compares with; taken when first asked for. nil if
+    /// there is none.
+    private mutating func verifyMemory(_ slot: Int) -> UnsafeMutableRawBufferPointer? {
+        if let bytes = slots[slot].pointee.bounce?.bytes { return bytes }
+        let piece = Int(verifyPiece(slot))
+        let pattern = slots[slot].pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0
+        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else { return nil }
         if pattern > 0 { slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece...])) }
-        slots[slot].pointee.progress = 0
-        return true
+        return bytes
     }
 
     /// Reads the next piece, or answers when all is verified.
-    mutating func continueVerify(_ command: consuming PendingCommand) {
+    ///
+    /// - Parameter admitted: the command has waited for its next piece.
+    mutating func continueVerify(_ command: consuming PendingCommand, admitted: Bool = false) {
         let slot = command.slot
         let record = slots[slot]
-        for _ in 0..<Self.stepsPerTurn {
-            let left = record.pointee.extent.length - record.pointee.progress
-            guard left > 0, let bytes = record.pointee.bounce?.bytes else { return endVerify(command) }
+        for step in 0..<Self.stepsPerTurn {
+            let left = record.pointee.span.length - record.pointee.progress
+            if left == 0 { return sendNothing(command) }
             if record.pointee.isAborted { return finish(command, .status(.taskAborted)) }
             // The unit is being stopped: the initiator comes again.
             guard mode == .serving || record.pointee.progress == 0 else { return finish(command, .status(.busy)) }
-            let pattern = record.pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0
-            let piece = min(left, UInt64(bytes.count - pattern))
+            if let erasure = condition.erasure { return finish(command, .check(erasure.inProgress)) }
+            let piece = min(left, verifyPiece(slot))
             record.pointee.stepLength = piece
             record.pointee.stage = .verifyRead
-            let target = UnsafeMutableRawBufferPointer(rebasing: bytes[..<Int(piece)])
             let extent = ByteExtent(
-                offset: record.pointee.extent.offset + record.pointee.progress, length: piece)
+                offset: record.pointee.span.offset + record.pointee.progress, length: piece)
+            // Bound: a VERIFY of the whole unit holds up nobody but for the piece under way. WRITE AND VERIFY runs
+            // exclusively and keeps all of its blocks.
+            if !record.pointee.durable {
+                guard beginPiece(slot, extent, admitted: admitted && step == 0) else { return hold(command) }
+            }
+            guard let bytes = verifyMemory(slot) else { return finish(command, .status(.taskSetFull)) }
+            let target = UnsafeMutableRawBufferPointer(rebasing: bytes[..<Int(piece)])
             switch backend.read(extent, into: slots.spare(slot, target), ticket: slots.ticket(slot)) {
             case .pending: return park(command)
             case .done(let result) where result.isSuccess:
@@ -91,13 +99,6 @@ extension LogicalUnit where Backend: ~Copyable {
             }
         }
         yield(command)
-    }
-
-    /// All is verified. A WRITE AND VERIFY is answered as a WRITE is.
-    private mutating func endVerify(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        guard slots[slot].pointee.durable else { return sendNothing(command) }
-        finish(command, .data(UInt32(truncatingIfNeeded: slots[slot].pointee.extent.length)))
     }
 
     /// Compares the piece that was read with what it has to be.

@@ -4,7 +4,8 @@ internal import SCSI
 
 /// WRITE SAME: unmapped, zeroed or written by the backend where it can, else written in copies.
 extension LogicalUnit where Backend: ~Copyable {
-    /// Multi-step commands that may hold memory at once. Bound: 16 MiB per unit.
+    /// Multi-step commands that may hold memory at once. Bound: 16 MiB per unit, 64 MiB if
+    /// all are ORWRITEs of the largest transfer.
     static var bounceLimit: Int { 16 }
 
     /// WRITE SAME 10/16 (SBC-4 5.53, 5.54).

@@ -62,6 +62,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var bytesUntilSpaceCheck = Int64.max
     /// The last look found less space than the soft threshold.
     var isShortOfSpace = false
+    /// A look is under way.
+    var isCheckingSpace = false
     /// Copies whose status initiators may ask for.
     var copies = CopyHistory()
 
@@ -248,7 +250,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             record.pointee.isAborted = false
             bouncesInUse -= 1
         }
-        if record.pointee.extras != nil { record.pointee.extras = nil }
+        if record.pointee.extras != nil {
+            if record.pointee.stage == .survey && record.pointee.isDetached { isCheckingSpace = false }
+            record.pointee.extras = nil
+        }
         if !gate.isIdle && gate.ended(slot, slots: slots) { gateMoved = true }
         slots.release(command)
     }

@@ -98,35 +98,35 @@ struct CopyTests {
         await rig.stop()
     }
 
-    @Test("An overlapping COMPARE AND WRITE waits for the copy, plain commands do not, and the copy waits for it")
+    @Test("COMPARE AND WRITE waits for the piece that a copy is at, and a copy's piece for COMPARE AND WRITE")
     func overlap() async throws {
         let (rig, script) = try await Self.start()
         script.answer(.held)
         let (cdb, list) = Self.command([CopyRequestSegment(0, 5000, 4000)])
         let copy = try rig.send(cdb, dataOut: list)
         #expect(script.waitForHeld(1))
+        script.release()
+        #expect(script.waitForHeld(1))
+        #expect(script.operations.map(\.kind) == [.read, .write])
         let old = Self.content()[0..<512]
         let new = [UInt8](repeating: 0xBB, count: 512)
         let compare = try rig.send(InitiatorCDB.compareAndWrite(5000, 1), dataOut: old + new)
         try rig.passBy()
         #expect(script.heldCount == 1, "COMPARE AND WRITE reads what the copy is about to write")
-        for _ in 0..<3 {
-            script.release()
-            #expect(script.waitForHeld(1))
-        }
-        #expect(script.operations.map(\.kind) == [.read, .write, .read, .write])
         script.release()
-        #expect(script.waitForHeld(1))
-        #expect(rig.ends(1)[copy]?.status == 0)
-        // COMPARE AND WRITE reads now; a second copy over the same blocks waits.
+        // Both read now: the copy its next piece, which is elsewhere.
+        #expect(script.waitForHeld(2))
+        // A second copy reads what it will put there, and then waits.
         let (again, againList) = Self.command([CopyRequestSegment(12000, 5000, 1)], identifier: 8)
         let second = try rig.send(again, dataOut: againList)
+        #expect(script.waitForHeld(3))
+        script.releaseNewest()
         try rig.passBy()
-        #expect(script.heldCount == 1, "the copy got between the two halves of COMPARE AND WRITE")
+        #expect(script.heldCount == 2, "the copy got between the two halves of COMPARE AND WRITE")
         script.answer(.immediate)
         script.release()
-        let finished = rig.ends(2)
-        #expect([compare, second].allSatisfy { finished[$0]?.status == 0 })
+        let finished = rig.ends(3)
+        #expect([copy, compare, second].allSatisfy { finished[$0]?.status == 0 })
         #expect(script.content[5000 * 512..<5001 * 512].elementsEqual(Self.content()[12000 * 512..<12001 * 512]))
         await rig.stop()
     }

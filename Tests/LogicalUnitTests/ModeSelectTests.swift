@@ -132,7 +132,7 @@ struct ModeSelectTests {
             #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
             #expect(try rig.run(cdb, dataOut: data).status == 0, "\(title)")
             // A look at the space may come in between.
-            #expect(script.operations.map(\.kind).filter { $0 != .survey } == kinds, "\(title)")
+            #expect(script.operations.map(\.kind).filter { $0 != .survey } == [.flush] + kinds, "\(title)")
             #expect(try Self.change(rig, page: 0x08, set: [2: 0x04]).status == 0)
             let before = script.operations.count
             #expect(try rig.run(InitiatorCDB.write10(9, 1), dataOut: Self.block).status == 0)
@@ -147,12 +147,12 @@ struct ModeSelectTests {
         let rig = try await UnitRig.start(ScriptedBackend(script))
         #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
         #expect(try rig.run(InitiatorCDB.writeSame16(0, 5000), dataOut: Self.block).status == 0)
-        #expect(script.operations.map(\.kind) == [.write, .write, .write, .flush])
+        #expect(script.operations.map(\.kind) == [.flush, .write, .write, .write, .flush])
         let list = InitiatorCDB.copyParameters(
             units: [(InitiatorCDB.designator(serial: Self.serial), 512)], [CopyRequestSegment(0, 8000, 4000)])
         let copy = InitiatorCDB.extendedCopy(parameterListLength: list.count)
         #expect(try rig.run(copy, dataOut: list).status == 0)
-        #expect(script.operations.dropFirst(4).map(\.kind) == [.read, .write, .read, .write, .flush])
+        #expect(script.operations.dropFirst(5).map(\.kind) == [.read, .write, .read, .write, .flush])
         script.fail(.flush, with: 5)
         #expect(
             try rig.run(copy, dataOut: list).codes == [0x0A, 0x0C, 0], "data that is not durable is not copied")
@@ -168,8 +168,9 @@ struct ModeSelectTests {
         let rig = try await UnitRig.start(ScriptedBackend(script))
         #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
         #expect(try rig.run(InitiatorCDB.write10(1, 1), dataOut: Self.block).status == 0)
-        #expect(script.operations.map(\.kind) == [.write])
-        #expect(script.operations.map(\.isDurable) == [true])
+        // What was answered before the change is made durable by it.
+        #expect(script.operations.map(\.kind) == [.flush, .write])
+        #expect(script.operations.map(\.isDurable) == [false, true])
         await rig.stop()
     }
 

@@ -259,7 +259,7 @@ struct PeerCopyTests {
         #expect(try ModeSelectTests.change(pair.rigs[1], page: 0x08, clear: [2: 0x04]).status == 0)
         let (cdb, list) = Self.copy([CopyRequestSegment(0, 0, 8, destination: 1)])
         #expect(try pair.rigs[0].run(cdb, dataOut: list).status == 0)
-        #expect(pair.scripts[1].operations.map(\.kind) == [.write, .flush])
+        #expect(pair.scripts[1].operations.map(\.kind) == [.flush, .write, .flush])
         await pair.stop()
     }
 

@@ -14,7 +14,9 @@ Written by `make conformance`; changes by hand are lost. The causes of failures 
 
 Each column is one fresh boot of the lab's guest: iscsi-test-cu (family ALL, `--dataloss --allow-sanitize`, every suite
 in a process of its own with a time limit of its own, the multipath suite with two sessions) and then a fixed list of
-commands of sg3-utils, both over iSCSI on loopback against one LUN ({sizes}).
+commands of sg3-utils, both over iSCSI on loopback against one LUN ({sizes}). Backstores behind TCMU have
+`hw_max_sectors=1024` and `cmd_time_out=0`, as ceph-iscsi makes them: with the kernel's default of 30 s a SANITIZE of a
+large LUN without IMMED is given up by the kernel while it still runs.
 
 A test is *skipped* when the suite counts it as passed, but it says that it left something out because the target does
 not have it. *Skip notes* are all lines `[SKIPPED]` that the tests print, whatever they are about.
@@ -24,7 +26,7 @@ KERNEL_SHARE = """\
 The kernel's target answers some commands itself; no handler behind TCMU sees them: REPORT LUNS, PERSISTENT RESERVE IN
 and OUT, RESERVE and RELEASE (and every RESERVATION CONFLICT that follows), task management, and all of iSCSI. For
 commands that it passes on, TCMU gives the handler the length that the initiator expects, not a way to say that the CDB
-asked for more: a residual overflow cannot be reported. The proof is the same test against
+asked for more: a residual overflow cannot be reported, nor any residual of a write. The proof is the same test against
 a target without a daemon: LIO's fileio, which interprets commands in the kernel, or LIO's pscsi on a disk of scsi_debug,
 which passes them on as TCMU does. The suites of commands that the kernel answers (Prin*, Prout*, Reserve6, iSCSI*) have
 the same results in every column but for the residuals.

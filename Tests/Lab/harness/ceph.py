@@ -57,7 +57,7 @@ mgr initial modules =
 class Cluster:
     """The cluster of one run; `start` returns when an image can be created and written."""
 
-    def __init__(self, directory, memory_bytes=2 << 30):
+    def __init__(self, directory, memory_bytes=6 << 30):
         self.directory = pathlib.Path(directory)
         self.memory_bytes = memory_bytes
         self.configuration = self.directory / "ceph.conf"
