@@ -6,7 +6,6 @@ extension LogicalUnit where Backend: ~Copyable {
     /// UNMAP (SBC-4 5.35).
     mutating func unmap(_ command: consuming PendingCommand, _ unmap: UnmapCommand) {
         let slot = command.slot
-        if isWriteProtected { return finish(command, .check(.writeProtected)) }
         guard let limits = advertisement.limits.unmap else {
             return finish(command, .check(.invalidCommandOperationCode))
         }

@@ -83,16 +83,15 @@ struct Advertisement {
         provisioning = canUnmap ? .unmappable(readsZeros: readsZeros) : .none
         limits = Self.limits(profile, capabilities)
         commands = CommandSet(
-            // A unit that may not be written says so to whoever tries, rather than not to know the command.
-            unmap: canUnmap || capabilities.readOnly, writeAtomic: limits.atomic != nil,
+            unmap: canUnmap, writeAtomic: limits.atomic != nil,
             blockErase: canUnmap && readsZeros,
             cryptographicErase: false)
-        // 1 MiB, for any block size.
-        thresholdExponent =
-            capabilities.reportsSpace ? UInt8(clamping: ((1 << 20) / blockSize).trailingZeroBitCount) : 0
         let bytes = profile.capacity.blocks &* blockSize
         softThresholdBytes = capabilities.reportsSpace && canUnmap ? bytes / 10 : nil
-        let exponent = thresholdExponent
+        // 1 MiB, for any block size.
+        let exponent =
+            softThresholdBytes == nil ? 0 : UInt8(clamping: ((1 << 20) / blockSize).trailingZeroBitCount)
+        thresholdExponent = exponent
         modePages = ModePages(
             writeCacheEnabled: capabilities.volatileCache, writeCacheChangeable: capabilities.volatileCache,
             // FUA is honoured by the backend, or by a flush, or because nothing is cached; DPO is a hint.

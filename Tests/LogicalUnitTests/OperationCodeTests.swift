@@ -97,7 +97,7 @@ struct OperationCodeTests {
     @Test("The optional ones are listed where the backend has them")
     func optional() async throws {
         let optional: [Listed] = [
-            Listed(code: 0x9C, action: nil), Listed(code: 0x48, action: 2),
+            Listed(code: 0x42, action: nil), Listed(code: 0x9C, action: nil), Listed(code: 0x48, action: 2),
             Listed(code: 0xA3, action: 0x0A),
         ]
         for unit in Self.units.prefix(2) {
@@ -109,5 +109,35 @@ struct OperationCodeTests {
             for row in optional { #expect(listed.contains(row) == !unit.capabilities.readOnly, "\(row)") }
             await rig.stop()
         }
+    }
+
+    @Test("INQUIRY, its pages and READ CAPACITY say the same as the list", arguments: units)
+    func advertisement(_ unit: Unit) async throws {
+        let script = BackendScript(size: 1 << 20, capabilities: unit.capabilities)
+        let facts = BackstoreFacts(
+            serial: "0123", targetPortGroupSupport: unit.hasPort ? .implicit : .none,
+            targetPortGroups: unit.hasPort ? [Self.group] : [])
+        let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts)
+        func page(_ code: UInt8) throws -> [UInt8] {
+            try rig.run(InitiatorCDB.inquiry(page: code), dataInLength: 255).dataIn
+        }
+        let standard = try rig.run(InitiatorCDB.inquiry(), dataInLength: 255).dataIn
+        let (limits, medium, provisioning) = (try page(0xB0), try page(0xB1), try page(0xB2))
+        let capacity = try rig.run(InitiatorCDB.readCapacity16, dataInLength: 32).dataIn
+        let listed = try Self.listed(rig)
+
+        #expect((standard[5] & 0x08 != 0) == listed.contains(Listed(code: 0x83, action: 0)), "3PC")
+        #expect((standard[5] & 0x30 != 0) == listed.contains(Listed(code: 0xA3, action: 0x0A)), "TPGS")
+        #expect(try page(0x00).contains(0x8F) == listed.contains(Listed(code: 0x84, action: 3)))
+        let unmaps = listed.contains(Listed(code: 0x42, action: nil))
+        #expect((provisioning[5] & 0x80 != 0) == unmaps, "LBPU")
+        #expect((limits[20..<24].contains { $0 != 0 }) == unmaps, "MAXIMUM UNMAP LBA COUNT")
+        #expect((capacity[14] & 0x80 != 0) == unmaps, "LBPME")
+        let atomic = listed.contains(Listed(code: 0x9C, action: nil))
+        #expect((limits[44..<48].contains { $0 != 0 }) == atomic, "MAXIMUM ATOMIC TRANSFER LENGTH")
+        #expect((medium[7] & 0xC0 != 0) == listed.contains(Listed(code: 0x48, action: 2)), "WABEREQ")
+        #expect((medium[7] & 0x30 != 0) == listed.contains(Listed(code: 0x48, action: 3)), "WACEREQ")
+        #expect(limits[5] > 0 && listed.contains(Listed(code: 0x89, action: nil)), "COMPARE AND WRITE")
+        await rig.stop()
     }
 }
