@@ -5,8 +5,9 @@ public enum CommandDecoder {
     /// - Parameter commands: what the unit serves.
     ///
     /// An operation code or service action that has no row is refused with INVALID COMMAND OPERATION CODE, a
-    /// wrong field with INVALID FIELD IN CDB and a pointer to it. Reserved fields are not looked at (SPC-4
-    /// 3.5.12 leaves that to the recipient).
+    /// wrong field with INVALID FIELD IN CDB and a pointer to it; so is an unknown service action of SANITIZE
+    /// (SBC-3 5.24.1). Reserved fields are not looked at (SPC-4 3.5.12 leaves that to the recipient), but for those of
+    /// SANITIZE.
     public static func decode(_ cdb: CDB, serving commands: CommandSet = .all) -> Decoded {
         guard let code = OperationCode(rawValue: cdb.operationCode), commands.serves(code) else {
             return .refused(.invalidCommandOperationCode)
