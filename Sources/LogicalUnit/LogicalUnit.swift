@@ -6,8 +6,7 @@ internal import TCMURing
 /// One logical unit at work: ring -> command -> backend -> ring.
 ///
 /// Owned by one loop thread. Nothing here allocates (but for a look at the space left, one in 256 MiB written), locks,
-/// reads a clock or makes a system call per READ or
-/// WRITE; the loop gives the time, the ring is rung once per turn.
+/// reads a clock or makes a system call per READ or WRITE; the loop gives the time, the ring is rung once per turn.
 struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// What the unit does with its ring.
     enum Mode {
@@ -97,7 +96,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         self.profile = profile
         self.report = report
         deadline = profile.commandTimeout
-        if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = 0 }
+        if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = profile.bytesBeforeSpaceLook }
         // First insertions allocate; they belong to open, not to a command.
         awaitingFacts.reserveCapacity(16)
     }

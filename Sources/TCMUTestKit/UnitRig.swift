@@ -51,9 +51,11 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
-        let profile = UnitProfile(
+        var profile = UnitProfile(
             name: name, capacity: capacity, maximumTransferBlocks: 8192, configString: name,
             commandTimeout: commandTimeout, copyGroup: group)
+        // A test need not write for long.
+        profile.bytesBeforeSpaceLook = 0
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }

@@ -21,11 +21,14 @@ extension UnitScenario {
     /// A unit of 48 blocks of 512 bytes, or 6 of 4096, that takes most of it in one transfer.
     var profile: UnitProfile {
         let blocks = Self.mediumBytes / blockSize
-        return UnitProfile(
+        var profile = UnitProfile(
             name: "test/scenario",
             capacity: Capacity(blocks: UInt64(blocks), blockSize: UInt32(blockSize)),
             maximumTransferBlocks: UInt32(blocks - blocks / 6), configString: "test/scenario",
             commandTimeout: hasTimeLimit ? 5000 : nil)
+        // The medium is small: with the first write.
+        profile.bytesBeforeSpaceLook = 0
+        return profile
     }
 
     /// What configfs says.
