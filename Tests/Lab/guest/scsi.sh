@@ -132,7 +132,7 @@ unmap() {
 # refusals DISK BLOCKS: what does not exist, and what lies behind the end.
 refusals() {
     local path=$1 blocks=$2
-    equal "an operation code nobody serves" "$(sense "$path" 1d 00 00 00 00 00)" 5/2000
+    equal "an operation code nobody serves" "$(sense "$path" 1c 00 00 00 00 00)" 5/2000
     # The original never answers a code whose group it does not know, and nothing behind it either.
     if ours; then
         equal "an operation code of a vendor's" "$(sense "$path" c1 00 00 00 00 00 00 00 00 00)" 5/2000

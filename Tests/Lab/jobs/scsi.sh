@@ -66,7 +66,7 @@ if ours; then
     make_lun b mem/b "$bytes"
     attach b
     say "--- $disk, in memory"
-    scsi_work "$disk" 1 0 0
+    scsi_work "$disk" 1 0 1
     remove_lun b
 else
     note "the original has no unit in memory"
