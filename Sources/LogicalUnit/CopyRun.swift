@@ -31,6 +31,8 @@ struct CopyRun {
     private(set) var done: UInt64 = 0
     /// Bytes that are done in all.
     private(set) var total: UInt64 = 0
+    /// Bytes that are done on the unit that got the command.
+    private(set) var ownBytes: UInt64 = 0
     /// The piece under way has been read and is being written.
     var isWriting = false
 
@@ -56,6 +58,7 @@ struct CopyRun {
     mutating func advance(by length: UInt64) {
         done += length
         total += length
+        if case .own = current?.destination { ownBytes += length }
         if let current, done >= current.sourceBytes.length {
             index += 1
             done = 0

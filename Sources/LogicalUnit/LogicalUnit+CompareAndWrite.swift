@@ -28,7 +28,7 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         slots[slot].pointee.stage = .compareRead
         if mustWait(slot, exclusive: true) { return hold(command) }
-        beginCompareAndWrite(command)
+        beginCombining(command)
     }
 
     /// Hands the whole command to the backend.
@@ -40,15 +40,15 @@ extension LogicalUnit where Backend: ~Copyable {
                 slots[slot].pointee.extent, data: slots.segments(slot), ticket: slots.ticket(slot)))
     }
 
-    /// Reads what is there; from here to the answer nothing that overlaps is started.
-    mutating func beginCompareAndWrite(_ command: consuming PendingCommand) {
+    /// Reads what is there, for the stage that the command is at; from here to the answer nothing that overlaps is
+    /// started.
+    mutating func beginCombining(_ command: consuming PendingCommand) {
         let slot = command.slot
         let extent = slots[slot].pointee.extent
         guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
             return finish(command, .status(.taskSetFull))
         }
         gate.start(slot)
-        slots[slot].pointee.stage = .compareRead
         settle(
             command,
             backend.read(extent, into: slots.spare(slot, present), ticket: slots.ticket(slot)))
@@ -87,21 +87,7 @@ extension LogicalUnit where Backend: ~Copyable {
         slots[slot].pointee.durable = access.fua
         slots[slot].pointee.stage = .orRead
         if mustWait(slot, exclusive: true) { return hold(command) }
-        beginOrWrite(command)
-    }
-
-    /// Reads what is there.
-    mutating func beginOrWrite(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        let extent = slots[slot].pointee.extent
-        guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
-            return finish(command, .status(.taskSetFull))
-        }
-        gate.start(slot)
-        slots[slot].pointee.stage = .orRead
-        settle(
-            command,
-            backend.read(extent, into: slots.spare(slot, present), ticket: slots.ticket(slot)))
+        beginCombining(command)
     }
 
     /// Combines what was read with what was sent, and writes it.

@@ -129,7 +129,8 @@ extension LogicalUnit where Backend: ~Copyable {
             let blockSize = Int(profile.capacity.blockSize)
             let size = min(UInt64(Limits.bounceBytes / blockSize * blockSize), erasure.size)
             guard takeBounce(slot, byteCount: Int(size)) != nil else {
-                // Nothing has been touched yet.
+                // Nothing has been touched yet. But who was told GOOD already must learn that nothing will be.
+                if slots[slot].pointee.isDetached { return failErasure(command, ENOMEM) }
                 condition.erasure = nil
                 return finish(command, .status(.taskSetFull))
             }

@@ -166,18 +166,20 @@ extension LogicalUnit where Backend: ~Copyable {
 
     private mutating func endCopy(_ command: consuming PendingCommand) {
         let slot = command.slot
-        // The extent is what the copy has written here; other units have made theirs durable as they do it.
-        guard writesThrough, slots[slot].pointee.extent.length > 0 else { return copyFlushed(command) }
+        // Other units have made theirs durable as they do it.
+        guard writesThrough, bytesCopiedHere(slot) > 0 else { return copyFlushed(command) }
         slots[slot].pointee.stage = .copyFlush
         settle(command, backend.flush(ticket: slots.ticket(slot)))
     }
 
     /// All is copied, and durable where it has to be.
     mutating func copyFlushed(_ command: consuming PendingCommand) {
-        noteSpaceUsed(slots[command.slot].pointee.extent.length)
+        noteSpaceUsed(bytesCopiedHere(command.slot))
         noteStatus(command.slot, .done)
         sendNothing(command)
     }
+
+    private func bytesCopiedHere(_ slot: Int) -> UInt64 { slots[slot].pointee.extras?.copy?.ownBytes ?? 0 }
 
     /// A piece could not be moved: COPY ABORTED with the code of the cause, or BUSY where trying again helps.
     mutating func failCopy(_ command: consuming PendingCommand, _ result: IOResult) {

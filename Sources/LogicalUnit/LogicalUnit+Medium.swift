@@ -154,8 +154,7 @@ extension LogicalUnit where Backend: ~Copyable {
         switch slots[slot].pointee.stage {
         case .read:
             settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
-        case .compareRead: beginCompareAndWrite(command)
-        case .orRead: beginOrWrite(command)
+        case .compareRead, .orRead: beginCombining(command)
         case .writeForVerify: beginWriteAndVerify(command)
         case .verifyRead: continueVerify(command, admitted: true)
         case .erase: beginErasure(command)

@@ -89,12 +89,6 @@ extension Sense {
 
     // MARK: Unit attentions
 
-    /// MODE PARAMETERS CHANGED: by a MODE SELECT of another initiator.
-    public static let modeParametersChanged = Sense(.unitAttention, 0x2A, 0x01)
-
-    /// COMMANDS CLEARED BY ANOTHER INITIATOR.
-    public static let commandsClearedByAnotherInitiator = Sense(.unitAttention, 0x2F, 0x00)
-
     /// THIN PROVISIONING SOFT THRESHOLD REACHED.
     public static let thinProvisioningSoftThresholdReached = Sense(.unitAttention, 0x38, 0x07)
 

@@ -263,6 +263,22 @@ struct PeerCopyTests {
         await pair.stop()
     }
 
+    @Test("A copy whose last segment goes elsewhere makes durable what it wrote here")
+    func durableHere() async throws {
+        let group = CopyGroup()
+        let pair = try await Pair.start(groups: [group, group], capabilities: Backends.cached())
+        #expect(try ModeSelectTests.change(pair.rigs[1], page: 0x08, clear: [2: 0x04]).status == 0)
+        // The first one's designator is read with its first INQUIRY.
+        #expect(try pair.rigs[0].run(InitiatorCDB.inquiry(), dataInLength: 255).status == 0)
+        let (cdb, list) = Self.copy([
+            CopyRequestSegment(0, 100, 8, source: 1, destination: 1),
+            CopyRequestSegment(0, 0, 8, source: 1, destination: 0),
+        ])
+        #expect(try pair.rigs[1].run(cdb, dataOut: list).status == 0)
+        #expect(pair.scripts[1].operations.map(\.kind) == [.flush, .read, .write, .read, .flush])
+        await pair.stop()
+    }
+
     @Test("Two units of one name are two units, and one that ends does not take the other with it")
     func namesakes() async throws {
         let group = CopyGroup()

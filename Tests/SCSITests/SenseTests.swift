@@ -41,8 +41,6 @@ struct SenseTests {
             CodeRow(.unsupportedSegmentDescriptorTypeCode, "5/2609"),
             CodeRow(.cannotWriteMediumIncompatibleFormat, "5/3005"),
             CodeRow(.savingParametersNotSupported, "5/3900"),
-            CodeRow(.modeParametersChanged, "6/2A01"),
-            CodeRow(.commandsClearedByAnotherInitiator, "6/2F00"),
             CodeRow(.thinProvisioningSoftThresholdReached, "6/3807"),
             CodeRow(.implicitAsymmetricAccessStateTransitionFailed, "6/2A07"),
             CodeRow(.capacityDataHasChanged, "6/2A09"),
