@@ -83,6 +83,9 @@ let programs: [Target] = [
             arguments,
         ],
         path: "Benchmarks/RingBench", swiftSettings: dataPath),
+    .executableTarget(
+        name: "ring-load", dependencies: ["TCMUTestKit", "TCMURing", "CLinux", arguments, system],
+        path: "Benchmarks/RingLoad", swiftSettings: dataPath),
 ]
 
 let testing: [Target] = [

@@ -1,0 +1,115 @@
+"""One daemon serving simulated rings, and a load generator that drives it."""
+
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import world
+
+#: Seconds for a daemon to serve its units.
+START_LIMIT = 60
+
+
+class Failed(Exception):
+    """A measurement could not be taken; the text says why."""
+
+
+class Session:
+    """Starts load generator and daemon; use as a context manager.
+
+    `subject` is "tcmud" or "tcmu-runner"; `options` are further words of the daemon's command line.
+    """
+
+    def __init__(self, programs, subject, units, directory, preloads=(), data_mib=64, options=(), variables=None,
+                 load_cpu=None):
+        self.programs, self.subject, self.units = programs, subject, units
+        self.directory = pathlib.Path(directory)
+        self.preloads, self.data_mib, self.options = list(preloads), data_mib, list(options)
+        self.variables = dict(variables or {})
+        self.load_cpu = load_cpu
+        self.daemon = self.load = None
+
+    def __enter__(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start_load()
+            self._start_daemon()
+            self.ask(f"ready seconds={START_LIMIT}")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.daemon:
+            self.daemon.stop()
+        if self.load:
+            self.load.stdin.close()
+            self.load.stop()
+
+    def _start_load(self):
+        nodes = self.directory / "nodes"
+        pin = ["taskset", "-c", str(self.load_cpu)] if self.load_cpu is not None else []
+        self.load = world.Process(
+            [*pin, str(self.programs.ring_load), "--nodes", str(nodes), "--units", str(len(self.units)),
+             "--data-mib", str(self.data_mib)], self.directory / "load.log",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.map_size = self._answer()["map_size"]
+        self.variables["BENCH_NODES"] = str(nodes)
+
+    def _start_daemon(self):
+        world.build_trees(self.directory, self.units, self.map_size, self.data_mib)
+        if self.subject == "tcmud":
+            command = [str(self.programs.tcmud), "--lock-file", str(self.directory / "lock"), *self.options]
+        else:
+            logs = self.directory / "tcmu-log"
+            logs.mkdir(exist_ok=True)
+            command = [str(self.programs.tcmu_runner), "--tcmu-log-dir", str(logs), *self.options]
+        environment = world.environment_with(self.preloads, **self.variables)
+        self.daemon = world.start_in_world(self.directory, command, environment, self.directory / "daemon.log")
+
+    def _answer(self):
+        line = self.load.stdout.readline()
+        if not line:
+            raise Failed(f"the load generator has ended: {self.load.tail()}")
+        return json.loads(line)
+
+    def ask(self, line):
+        """Sends a line to the load generator and waits for its answer."""
+        self.load.stdin.write(line + "\n")
+        self.load.stdin.flush()
+        answer = self._answer()
+        if "error" in answer:
+            raise Failed(f"{self.subject}: {answer['error']}\n{self.daemon.tail()}")
+        if self.daemon and self.daemon.has_ended():
+            raise Failed(f"{self.subject} has ended:\n{self.daemon.tail()}")
+        return answer
+
+    def run(self, **workload):
+        """One measurement: the load generator's figures."""
+        words = " ".join(f"{key}={value}" for key, value in workload.items())
+        return self.ask(f"run {words} pid={self.daemon.pid}")
+
+    def count_system_calls(self, **workload):
+        """System calls per command, in a run of its own; None where this machine cannot count them.
+
+        Counted by the kernel's tracepoint over the whole run: the daemon is idle before and after it.
+        """
+        perf = subprocess.Popen(
+            ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(self.daemon.pid)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        if perf.poll() is not None:
+            return None
+        answer = self.run(**workload)
+        perf.send_signal(signal.SIGINT)
+        try:
+            text = perf.communicate(timeout=20)[1]
+        except subprocess.TimeoutExpired:
+            perf.kill()
+            return None
+        match = re.search(r"^(\d+),", text, re.MULTILINE)
+        return int(match.group(1)) / answer["total_commands"] if match else None
