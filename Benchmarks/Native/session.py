@@ -37,7 +37,7 @@ class Session:
         try:
             self._start_load()
             self._start_daemon()
-            self.ask(f"ready seconds={START_LIMIT}")
+            self._wait_until_ready()
         except BaseException:
             self.__exit__()
             raise
@@ -70,6 +70,15 @@ class Session:
             command = [str(self.programs.tcmu_runner), "--tcmu-log-dir", str(logs), *self.options]
         environment = world.environment_with(self.preloads, **self.variables)
         self.daemon = world.start_in_world(self.directory, command, environment, self.directory / "daemon.log")
+
+    def _wait_until_ready(self):
+        end = time.monotonic() + START_LIMIT
+        while True:
+            try:
+                return self.ask("ready seconds=1")
+            except Failed:
+                if self.daemon.has_ended() or time.monotonic() > end:
+                    raise
 
     def _answer(self):
         line = self.load.stdout.readline()

@@ -51,7 +51,7 @@ struct RingLoad: ParsableCommand {
     private static func waitUntilReady(_ rings: [RingNode], seconds: Double) throws {
         let end = Clock.nanoseconds + UInt64(seconds * 1e9)
         let testUnitReady = [UInt8](repeating: 0, count: 6)
-        for node in rings {
+        for node in rings where node.ring.inFlight == 0 {
             _ = testUnitReady.withUnsafeBytes { node.ring.postBare($0, outBytes: 0, inBytes: 0) }
             node.ring.notify()
         }

@@ -91,6 +91,11 @@ unsigned curing_unsubmitted(const struct curing *ring) { return io_uring_sq_read
 
 int curing_submit(struct curing *ring) { return io_uring_submit(&ring->ring); }
 
+bool curing_has_completions(const struct curing *ring) {
+    return io_uring_cq_ready(&ring->ring) > 0
+           || IO_URING_READ_ONCE(*ring->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 unsigned curing_take(struct curing *ring, struct curing_completion *into, unsigned limit) {
     struct io_uring_cqe *taken[64];
     unsigned count = io_uring_peek_batch_cqe(&ring->ring, taken, limit < 64 ? limit : 64);

@@ -24,6 +24,9 @@ public protocol BlockBackend: ~Copyable {
     /// A descriptor that polls readable while `reap()` has work, or -1: then tickets come from other threads.
     var completionDescriptor: CInt { get }
 
+    /// Whether `reap()` would find something, by a look at memory; false where tickets come from other threads.
+    var hasAnswers: Bool { get }
+
     /// Reads `extent` into `segments`.
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission
 

@@ -11,14 +11,17 @@ public struct DeviceConfiguration: Equatable, Sendable {
     /// The group of devices that may copy from and to one another by EXTENDED COPY; nil for a device that copies
     /// within itself alone.
     public let copyGroup: String?
+    /// For how long, in microseconds, the daemon may watch for the device's next command before it sleeps (0 to 32);
+    /// nil leaves that to the daemon.
+    public let spinMicroseconds: UInt32?
     /// The whole text without the daemon's own options, as it goes into VPD page 83h: a descriptor that initiators
     /// of the original have seen must stay the same byte for byte.
     public let cleaned: String
 
     /// Parses a device's configuration text.
     ///
-    /// Options for the daemon itself are `tcmur_cmd_time_out=N` (seconds; 0 is off) and `copy_group=NAME`. They are taken
-    /// out where the original's users put the first: first, with a `;` on both sides
+    /// Options for the daemon itself are `tcmur_cmd_time_out=N` (seconds; 0 is off), `copy_group=NAME` and `spin=N`
+    /// (microseconds, 0 to 32). They are taken out where the original's users put the first: first, with a `;` on both sides
     /// (`rbd/;tcmur_cmd_time_out=20;pool/image`), at the end, and, other than in the original, before other options
     /// without gluing its neighbours together. Given more than once, the last one counts.
     ///
@@ -36,6 +39,7 @@ public struct DeviceConfiguration: Equatable, Sendable {
             parameters = ""
             commandTimeout = nil
             copyGroup = nil
+            spinMicroseconds = nil
             cleaned = text
             return
         }
@@ -52,11 +56,23 @@ public struct DeviceConfiguration: Equatable, Sendable {
             group = String(value)
         }
         copyGroup = group
+        var spin: UInt32?
+        while let value = Self.take(";spin=", from: &rest, &isInFront) {
+            guard let limit = UInt32(value), limit <= Self.longestSpin else {
+                throw ConfigurationError(
+                    field: "spin", value: String(value), expected: "0 to \(Self.longestSpin) microseconds")
+            }
+            spin = limit
+        }
+        spinMicroseconds = spin
         if isInFront, rest.utf8.first == UInt8(ascii: ";"), let cut = rest.cut(atFirst: ";") { rest = cut.after }
         parameters = String(rest)
         commandTimeout = timeout == 0 ? nil : .seconds(Int64(timeout))
         cleaned = "\(subtype)/\(parameters)"
     }
+
+    /// Microseconds beyond which watching is not worth a CPU.
+    public static let longestSpin: UInt32 = 32
 
     /// Cuts the first `;key=value` out of `rest`. - Returns: the value; nil where there is none.
     ///

@@ -8,6 +8,13 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// Default: one per CPU, at most 2. A loop at full speed fills a CPU and serves about a million commands a second;
     /// more than two pay off only with many busy units on many CPUs.
     public var loopThreads: Int
+    /// CPUs that the loop threads stay on, one after the other and from the start again when there are more loops; empty
+    /// leaves them to the scheduler. Default: empty.
+    public var loopCPUs: [Int] = []
+    /// For how long, in microseconds, a loop may watch for a unit's next command before it sleeps; a unit's own `spin`
+    /// option outranks it. Default: 32 with four CPUs and more; with fewer, a CPU that watches is one that the backend
+    /// lacks, and it is 0.
+    public var spinMicroseconds: UInt32
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
     /// Default 25 s: below the 30 s after which tools above (ceph-iscsi among them) give up, because whoever wrote
@@ -36,6 +43,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// The defaults of each setting.
     public init() {
         loopThreads = Self.defaultLoopThreads
+        spinMicroseconds = Self.onlineCPUs >= 4 ? DeviceConfiguration.longestSpin : 0
         openTimeout = .seconds(25)
         removeTimeout = .seconds(25)
         lockFile = "/run/tcmu.lock"
@@ -45,8 +53,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
         deviceRoot = "/dev"
     }
 
-    private static var defaultLoopThreads: Int {
-        // Bound: sysconf answers -1 where it does not know.
-        min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 2)
-    }
+    private static var defaultLoopThreads: Int { min(onlineCPUs, 2) }
+
+    // Bound: sysconf answers -1 where it does not know.
+    private static var onlineCPUs: Int { max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1) }
 }

@@ -8,6 +8,10 @@ internal import UnixSignals
 public struct DaemonOptions: Sendable {
     /// Threads that serve units.
     public var loopThreads: Int?
+    /// CPUs for the loop threads, in turn.
+    public var loopCPUs: [Int]?
+    /// Microseconds that a loop may watch for work before it sleeps, 0 to 32.
+    public var spinMicroseconds: Int?
     /// Seconds until a backend that does not open is given up.
     public var openTimeoutSeconds: Int?
     /// Path of the file whose lock makes this daemon the only one.
@@ -19,6 +23,8 @@ public struct DaemonOptions: Sendable {
     var configuration: ServiceConfiguration {
         var configuration = ServiceConfiguration()
         if let loopThreads { configuration.loopThreads = loopThreads }
+        if let loopCPUs { configuration.loopCPUs = loopCPUs }
+        if let spinMicroseconds { configuration.spinMicroseconds = UInt32(clamping: spinMicroseconds) }
         if let openTimeoutSeconds { configuration.openTimeout = .seconds(openTimeoutSeconds) }
         if let lockFile { configuration.lockFile = FilePath(lockFile) }
         return configuration

@@ -29,10 +29,13 @@ struct DeviceEnvironment: Sendable {
 final class LoopPool: Sendable {
     private let loops: [EngineLoop]
 
-    /// Starts `count` loops, at least one.
-    init(count: Int) throws(Errno) {
+    /// Starts `count` loops, at least one, on the CPUs of `cpus` in turn.
+    init(count: Int, cpus: [Int] = []) throws(Errno) {
         var loops: [EngineLoop] = []
-        for number in 0..<max(count, 1) { loops.append(try EngineLoop.start(name: "tcmud-loop\(number)")) }
+        for number in 0..<max(count, 1) {
+            let cpu = cpus.isEmpty ? nil : cpus[number % cpus.count]
+            loops.append(try EngineLoop.start(name: "tcmud-loop\(number)", cpu: cpu))
+        }
         self.loops = loops
     }
 

@@ -89,12 +89,14 @@ struct DeviceOpening: Sendable {
                 errno: .invalidArgument,
                 message: "dev_size is \(bytes), expected a multiple of the block size \(blockSize) above 0")
         }
-        return UnitProfile(
+        var profile = UnitProfile(
             name: "\(device.subtype)/\(node.name.device)",
             capacity: Capacity(blocks: bytes / UInt64(blockSize), blockSize: UInt32(blockSize)),
             maximumTransferBlocks: UInt32(clamping: transfer), configString: device.cleaned,
             commandTimeout: device.commandTimeout.map { $0.components.seconds * 1000 },
             copyGroup: device.copyGroup.map { copyGroups.group(named: $0) })
+        profile.spinLimit = Int64(device.spinMicroseconds ?? service.spinMicroseconds) * 1000
+        return profile
     }
 
     private static func attributes(

@@ -79,7 +79,8 @@ struct TCMUService: Service {
     private func environment(_ session: NetlinkSession) throws -> DeviceEnvironment {
         let logger = logger
         return DeviceEnvironment(
-            service: configuration, loops: try LoopPool(count: configuration.loopThreads), logger: logger
+            service: configuration,
+            loops: try LoopPool(count: configuration.loopThreads, cpus: configuration.loopCPUs), logger: logger
         ) { request, errno in
             do throws(NetlinkError) {
                 try session.reply(to: request, error: errno)

@@ -68,6 +68,9 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// The ring's descriptor.
     public var completionDescriptor: CInt { ring.descriptor }
 
+    /// As the ring says.
+    public var hasAnswers: Bool { ring.hasCompletions }
+
     /// Reads into the segments. Bytes beyond the end of a file that was cut short meanwhile read zeros.
     public mutating func read(
         _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket

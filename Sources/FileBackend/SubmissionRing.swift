@@ -130,6 +130,9 @@ struct SubmissionRing: ~Copyable {
         return true
     }
 
+    /// Whether completions wait, or would after the next system call; reads memory only.
+    var hasCompletions: Bool { isOpen && curing_has_completions(ring) }
+
     /// Takes a batch of completions. - Returns: how many ``completion(_:)`` now holds.
     func take() -> Int { Int(curing_take(ring, taken, SubmissionRing.batch)) }
 

@@ -20,14 +20,16 @@ public final class EngineLoop: Sendable {
 
     /// Starts the loop's thread.
     ///
-    /// - Parameter name: of the thread, at most 15 bytes.
+    /// - Parameters:
+    ///   - name: of the thread, at most 15 bytes.
+    ///   - cpu: the CPU that the thread stays on; nil leaves it to the scheduler, and so does one that it may not use.
     /// - Throws: EMFILE, ENFILE, ENOMEM, or EAGAIN when no thread can be had.
-    public static func start(name: String) throws(Errno) -> EngineLoop {
+    public static func start(name: String, cpu: Int? = nil) throws(Errno) -> EngineLoop {
         let loop = EngineLoop(wake: try WakeDescriptor())
         var state = LoopState(inbox: loop.inbox, wake: loop.wake, poller: try Poller())
         try state.watchWake()
         let box = StateBox(state)
-        let thread = OwnedThread(name: name) {
+        let thread = OwnedThread(name: name, cpu: cpu) {
             var state = box.take()
             state.becomeOwner()
             while !state.turn(notes: { loop.takeNotes() }) {}

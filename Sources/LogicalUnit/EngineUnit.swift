@@ -48,10 +48,11 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     private let profile: UnitProfile
     private let report: UnitReporter
 
-    /// The two ways into the data path. Swift never specialises the witnesses of a generic class, so that a call
+    /// The ways into the data path. Swift never specialises the witnesses of a generic class, so that a call
     /// through the protocol would run the whole engine as unspecialised code; these are made where the backend's
     /// type is known, and are specialised there (docs/adr/0003).
     private let serve: (inout LogicalUnit<Backend>, Int64) -> ServiceResult
+    private let look: (inout LogicalUnit<Backend>) -> Bool
     private let take:
         (
             inout LogicalUnit<Backend>, UnsafeMutablePointer<CompletionNode>
@@ -67,6 +68,7 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         self.profile = profile
         self.report = report
         serve = { unit, now in unit.service(now: now) }
+        look = { unit in unit.hasWork() }
         take = { unit, chain in unit.takeCompletions(chain) }
     }
 
@@ -113,6 +115,15 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         guard let unit else { return .idle }
         return serve(&unit.pointee, now)
     }
+
+    /// As ``ServiceableUnit`` says.
+    public var hasWork: Bool {
+        guard let unit else { return false }
+        return look(&unit.pointee)
+    }
+
+    /// As ``ServiceableUnit`` says.
+    public var spinLimit: Int64 { profile.spinLimit }
 
     /// As ``ServiceableUnit`` says.
     public var watchesDeadlines: Bool { unit?.pointee.watchesDeadlines ?? false }

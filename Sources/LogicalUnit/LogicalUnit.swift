@@ -131,6 +131,12 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         return canTakeMore || gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .idle
     }
 
+    /// Whether a turn would find something, by a look at memory: a command in the ring, or an answer of the backend.
+    mutating func hasWork() -> Bool {
+        if mode == .serving, let isNews = ring?.hasNews, isNews { return true }
+        return slots.inUse > 0 && backend.hasAnswers
+    }
+
     /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
     private mutating func takeCommands() throws(RingError) -> Bool {
         for _ in 0..<Limits.batch {

@@ -6,30 +6,43 @@ struct LoopState: ~Copyable {
     /// Unit number of the node that announces notes.
     static let nobody = UInt32.max
 
-    private let inbox: CompletionInbox
+    let inbox: CompletionInbox
     private let wake: WakeDescriptor
     private var poller: Poller
     private var owner = OwnerCheck()
-    private var units: [Seat] = []
+    var units: [Seat] = []
     /// Numbers of units that are due, each at most once.
-    private var due: [UInt32] = []
+    var due: [UInt32] = []
     private var dueNext: [UInt32] = []
     private var hasNotes = false
     private var passesSincePoll = 0
     private var nextDeadlineCheck: Int64 = 0
     private var watchesDeadlines = false
     var isStopping = false
+    /// Units that had a turn since the last sleep, where work is most likely to come next. Bound: `hotUnits`.
+    var hot: [UInt32] = []
+    var spin = SpinControl()
+    /// How long the units in `hot` allow the loop to watch, in nanoseconds.
+    var spinLimit: Int64 = 0
+    /// When the loop last ran out of work; counted only while units allow it to watch.
+    var idleSince: Int64 = 0
 
     /// Turns between two looks at the poller while there is always work. Bound: a unit that became ready waits
     /// for at most this many turns of the others.
     private static let passesPerPoll = 8
 
-    private struct Seat {
+    /// Units that are looked at before a sleep. Bound: a look costs a few nanoseconds for each.
+    static let hotUnits = 8
+    /// Looks at memory between two looks at the clock.
+    static let looksPerClock = 16
+
+    struct Seat {
         var unit: (any ServiceableUnit)?
         /// Counts the seat's owners, so that an event of the last one is not taken for the next one's.
         var generation: UInt32 = 0
         var isDue = false
         var ringWatched = false
+        var isHot = false
     }
 
     private enum Source: UInt64 {
@@ -106,16 +119,18 @@ struct LoopState: ~Copyable {
             case .ringLost: unwatchRing(seat)
             }
             if unit.watchesDeadlines { watchesDeadlines = true }
+            heat(seat, limit: unit.spinLimit)
         }
         dueNext.removeAll(keepingCapacity: true)
     }
 
     private mutating func poll() {
         passesSincePoll += 1
-        if due.isEmpty && !hasNotes {
+        if due.isEmpty && !hasNotes && !watch() {
             guard inbox.park() else { return }
             takeEvents(waiting: watchesDeadlines ? Int32(Limits.timeoutTick) : -1)
             inbox.unpark()
+            slept()
         } else if passesSincePoll >= LoopState.passesPerPoll {
             takeEvents(waiting: 0)
         }
@@ -142,7 +157,7 @@ struct LoopState: ~Copyable {
         seat < units.count && units[seat].generation == UInt32(truncatingIfNeeded: token >> 32)
     }
 
-    private mutating func markDue(_ seat: Int) {
+    mutating func markDue(_ seat: Int) {
         if units[seat].isDue { return }
         units[seat].isDue = true
         due.append(UInt32(truncatingIfNeeded: seat))
@@ -165,6 +180,7 @@ struct LoopState: ~Copyable {
         precondition(owner.holds)
         let seat = units.firstIndex { $0.unit == nil } ?? units.count
         if seat == units.count { units.append(Seat()) }
+        hot.reserveCapacity(LoopState.hotUnits)
         due.reserveCapacity(units.count)
         dueNext.reserveCapacity(units.count)
         units[seat].generation &+= 1

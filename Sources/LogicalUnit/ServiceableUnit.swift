@@ -32,6 +32,12 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     /// - Parameter now: coarse milliseconds, read once per pass of the loop.
     func service(now: Int64) -> ServiceResult
 
+    /// Whether a turn would find something, by a look at memory alone.
+    var hasWork: Bool { get }
+
+    /// For how long a loop may watch for this unit's work before it sleeps, in nanoseconds; 0 is not at all.
+    var spinLimit: Int64 { get }
+
     /// True while commands are in flight for which a time limit or a wait for identity runs.
     var watchesDeadlines: Bool { get }
 

@@ -15,6 +15,9 @@ public struct UnitProfile: Sendable {
     public var commandTimeout: Int64?
     /// The units that this one may copy from and to; nil for none but itself.
     public var copyGroup: CopyGroup?
+    /// For how long, in nanoseconds, the loop may watch for the unit's next command before it sleeps, at most
+    /// ``Reactor/SpinControl/maximum``; 0 is not at all.
+    public var spinLimit: Int64 = 0
     /// Bytes written before the space left is looked at for the first time. Not at once: every look takes a thread for a
     /// moment, and all units of a daemon begin to be written together.
     public var bytesBeforeSpaceLook: Int64 = 256 << 20

@@ -27,6 +27,9 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// -1: nothing is ever pending.
     public var completionDescriptor: CInt { -1 }
 
+    /// Never: nothing is ever pending.
+    public var hasAnswers: Bool { false }
+
     /// Reserves address space; pages are taken when they are first written.
     ///
     /// - Parameter size: in bytes, at least 1.

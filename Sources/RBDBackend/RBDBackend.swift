@@ -24,6 +24,9 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// None: tickets come from librbd's threads.
     public var completionDescriptor: CInt { -1 }
 
+    /// Never: tickets come from librbd's threads.
+    public var hasAnswers: Bool { false }
+
     private var image: RBDImage?
     /// The open image, for the I/O calls; the owner is `image`.
     let handle: rbd_image_t

@@ -61,6 +61,9 @@ public struct CompletionInbox: @unchecked Sendable {
         }
     }
 
+    /// Owner only: whether nothing has been left, as far as a look without ordering can tell.
+    public var isEmpty: Bool { core.pointee.top.load(ordering: .relaxed) == 0 }
+
     /// Owner only: takes everything left so far, oldest first; nil when there is nothing.
     public func takeAll() -> UnsafeMutablePointer<CompletionNode>? {
         // A look before the exchange keeps the cache line shared while nothing arrives.

@@ -12,10 +12,12 @@ public final class OwnedThread: Sendable {
     ///
     /// - Parameters:
     ///   - name: shown by `ps -L` and `top -H`; the kernel keeps its first 15 bytes.
+    ///   - cpu: the CPU that the thread stays on, and the threads that it starts; nil, or one that this process may not
+    ///     use, leaves it to the scheduler.
     ///   - body: the thread's whole work; the thread ends when it returns.
     /// - Returns: nil where the system has no thread left to give (EAGAIN).
-    public init?(name: String, body: @escaping @Sendable () -> Void) {
-        let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
+    public init?(name: String, cpu: Int? = nil, body: @escaping @Sendable () -> Void) {
+        let start = Unmanaged.passRetained(ThreadStart(name: name, cpu: cpu, body: body))
         var handle = pthread_t()
         // The thread inherits the mask: there is no instruction of its own at which a signal could hit it.
         var everything = sigset_t()
@@ -47,10 +49,12 @@ public final class OwnedThread: Sendable {
 
 private final class ThreadStart: Sendable {
     let name: String
+    let cpu: Int?
     let body: @Sendable () -> Void
 
-    init(name: String, body: @escaping @Sendable () -> Void) {
+    init(name: String, cpu: Int?, body: @escaping @Sendable () -> Void) {
         self.name = name
+        self.cpu = cpu
         self.body = body
     }
 }
@@ -61,6 +65,7 @@ private func runOwnedThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutab
     guard let argument else { return nil }
     let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
     clinux_set_thread_name(start.name)
+    if let cpu = start.cpu { _ = clinux_stay_on_cpu(CInt(clamping: cpu)) }
     start.body()
     return nil
 }

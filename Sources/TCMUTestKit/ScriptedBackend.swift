@@ -19,6 +19,9 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// -1: tickets come from the threads that release them.
     public var completionDescriptor: CInt { -1 }
 
+    /// Never: tickets come from the threads that release them.
+    public var hasAnswers: Bool { false }
+
     /// Recorded; answered as scripted.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         submit(.read, extent, segments, ticket)

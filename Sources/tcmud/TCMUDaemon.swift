@@ -18,6 +18,15 @@ struct TCMUDaemon: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Threads that serve units; default: one per CPU, at most 2.", valueName: "n"))
     var loopThreads: Int?
 
+    @Option(help: ArgumentHelp("CPUs that these threads stay on, in turn, as in 2,3.", valueName: "list"))
+    var loopCpus: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32 with four CPUs or more, "
+                + "else 0.", valueName: "us"))
+    var spin: Int?
+
     @Option(help: ArgumentHelp("Seconds until a backend that does not open is given up.", valueName: "s"))
     var openTimeout: Int?
 
@@ -28,8 +37,23 @@ struct TCMUDaemon: AsyncParsableCommand {
         if let loopThreads, !(1...256).contains(loopThreads) {
             throw ValidationError("--loop-threads is \(loopThreads), expected 1 to 256")
         }
+        if let spin, !(0...32).contains(spin) {
+            throw ValidationError("--spin is \(spin), expected 0 to 32 microseconds")
+        }
+        if let loopCpus, cpus(loopCpus) == nil {
+            throw ValidationError("--loop-cpus is \(loopCpus), expected CPUs of this machine, as in 2,3")
+        }
         if let openTimeout, !(1...3600).contains(openTimeout) {
             throw ValidationError("--open-timeout is \(openTimeout), expected 1 to 3600 seconds")
+        }
+    }
+
+    /// The numbers in a list as `2,3`; nil if there is anything else in it.
+    private func cpus(_ list: String) -> [Int]? {
+        let numbers = list.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+        let present = 0..<max(sysconf(Int32(_SC_NPROCESSORS_CONF)), 1)
+        return numbers.reduce(into: []) { cpus, number in
+            if let number, present.contains(number) { cpus?.append(number) } else { cpus = nil }
         }
     }
 
@@ -39,6 +63,8 @@ struct TCMUDaemon: AsyncParsableCommand {
         logger.logLevel = debug ? .debug : .info
         var options = DaemonOptions()
         options.loopThreads = loopThreads
+        options.loopCPUs = loopCpus.flatMap { cpus($0) }
+        options.spinMicroseconds = spin
         options.openTimeoutSeconds = openTimeout
         options.lockFile = lockFile
         let served = await options.run(logger: logger)

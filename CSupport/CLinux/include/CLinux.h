@@ -16,6 +16,10 @@
 
 /// Names the calling thread; cut to 15 bytes, failure ignored: a name is only for people.
 void clinux_set_thread_name(const char *name);
+/// Keeps the calling thread on one CPU: 0 or -errno (-EINVAL: no such CPU, or not one of this process's).
+int clinux_stay_on_cpu(int cpu);
+/// CPUs that the calling thread may run on.
+int clinux_usable_cpus(void);
 
 // --- files ---
 
@@ -44,6 +48,17 @@ unsigned clinux_minor(uint64_t device);
 
 /// CLOCK_MONOTONIC_COARSE in milliseconds: one vDSO read, no system call, 1 to 4 ms steps.
 int64_t clinux_coarse_milliseconds(void);
+/// CLOCK_MONOTONIC in nanoseconds.
+int64_t clinux_nanoseconds(void);
+
+/// The CPU's hint for waiting loops (PAUSE, YIELD).
+static inline void clinux_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 // --- process ---
 

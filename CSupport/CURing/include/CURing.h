@@ -40,6 +40,9 @@ bool curing_fallocate(struct curing *ring, int fd, int mode, uint64_t offset, ui
 /// POSIX_FADV_WILLNEED for `length` bytes; 0 would mean all up to the end.
 bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data);
 
+/// Whether completions wait, or would after the next system call. Reads memory only.
+bool curing_has_completions(const struct curing *ring);
+
 /// Entries filled and not yet taken by the kernel.
 unsigned curing_unsubmitted(const struct curing *ring);
 /// Hands filled entries over: how many were taken, or -errno.
