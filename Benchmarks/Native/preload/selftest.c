@@ -2,7 +2,7 @@
  * Drives the instant library as daemons do; selftest.py builds and starts it with the library preloaded.
  *
  *     selftest images COUNT OPERATIONS     from one thread into COUNT images at once
- *     selftest handler PATH                the original's handler_rbd.so, with stand-ins for what it takes from the daemon
+ *     selftest handler PATH                the original's handler_rbd.so; what it takes from the daemon is stubs here
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -95,6 +95,15 @@ static int images(unsigned count, unsigned operations)
     CHECK(rados_create(&cluster, "someone") == 0 && rados_conf_set(cluster, "rbd_cache", "false") == 0);
     CHECK(rados_conf_get(cluster, "rbd_cache", text, sizeof text) == 0 && !strcmp(text, "false"));
     CHECK(rados_conf_get(cluster, "no_such_option", text, sizeof text) == -ENOENT);
+    const char *question = "{\"prefix\": \"df\", \"format\": \"json\"}";
+    char *output = NULL, *status = NULL;
+    size_t output_bytes, status_bytes;
+    CHECK(rados_mon_command(cluster, &question, 1, "", 0, &output, &output_bytes, &status, &status_bytes) == 0);
+    CHECK(output && output_bytes == strlen(output));
+    rados_buffer_free(output);
+    question = "{\"prefix\": \"osd pool get\"}";
+    CHECK(rados_mon_command(cluster, &question, 1, "", 0, &output, &output_bytes, &status, &status_bytes) < 0);
+    CHECK(!output && !output_bytes && !status && !status_bytes);
     CHECK(rados_connect(cluster) == 0 && rados_ioctx_create(cluster, "pool", &io) == 0);
     for (unsigned i = 0; i < count; i++)
         CHECK(rbd_open(io, "image", &lanes[i].image, NULL) == 0);

@@ -1,0 +1,321 @@
+#!/usr/bin/python3
+"""Writes Benchmarks/RESULTS.md from measurement records.
+
+    report.py results.jsonl --machine machine.json --output RESULTS.md [--explanations FILE]
+              [--plot BACKEND=IMAGE.png]...
+    report.py --selftest
+
+machine.json: an object with `machine`, `kernel`, `date`, `command`, `order` (how runs were interleaved), `versions`
+(name to text), `notes` and `not_comparable` (lists of sentences); see machine.py. Each may be absent.
+
+Exit status 1 where a bar is missed without an explanation, an explanation names no bar, or a plot could not be drawn;
+RESULTS.md is written all the same.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import tomllib
+
+import bars
+import plot
+import records as data
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+#: Backends whose figures stand in one table: the original serves a raw file with its qcow handler.
+FAMILIES = (("mem",), ("file", "qcow"), ("rbd-instant",), ("rbd-handoff",), ("rbd",))
+TITLES = {
+    "mem": "`mem`", "file": "`file`: a page-cached image",
+    "rbd-instant": "`rbd`, instant librbd, callback within the call",
+    "rbd-handoff": "`rbd`, instant librbd, callback on a thread of the image", "rbd": "`rbd` on a one-node cluster",
+}
+#: Figures of a run: heading, key, how to print it.
+FIGURES = (
+    ("commands/s", "iops", "number"), ("p50 us", "p50_us", "number"), ("p99 us", "p99_us", "number"),
+    ("p99.9 us", "p999_us", "number"), ("CPU us/command", "cpu_us", "fine"), ("doorbells", "doorbells", "fine"),
+    ("system calls", "syscalls", "fine"), ("switches", "switches", "fine"), ("peak MiB", "peak_kib", "mib"),
+)
+RATIOS = (("commands/s", "iops"), ("p50", "p50_us"), ("p99", "p99_us"), ("CPU per command", "cpu_us"))
+
+
+def text(value, style="number"):
+    """A figure for a table; a dash where there is none."""
+    if value is None:
+        return "-"
+    if style == "mib":
+        value, style = value / 1024, "number"
+    if style == "fine" and value < 100:
+        return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.1f}" if value != int(value) else f"{value:.0f}"
+
+
+def spread_text(spread, style="ratio"):
+    """Median, and in brackets the lowest and highest round."""
+    if spread is None:
+        return "-"
+    digits = (lambda value: f"{value:.2f}") if style == "ratio" else (lambda value: text(value, "fine"))
+    if len(spread.values) == 1:
+        return digits(spread.median)
+    return f"{digits(spread.median)} ({digits(spread.low)} to {digits(spread.high)})"
+
+
+def table(heads, rows):
+    """Lines of a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
+
+
+def block_text(size):
+    return f"{size // 1024} KiB" if size and size % 1024 == 0 else f"{size} B"
+
+
+def count_text(count, one, many):
+    return f"{count} {one if count == 1 else many}"
+
+
+# What was measured, and with what.
+
+def head(machine, records):
+    counts = [len({record.get("round") or 0 for record in data.select(records, kind=which)})
+              for which in ("run", "lab")]
+    rows = [(name, machine.get(key, "not recorded")) for name, key in (
+        ("machine", "machine"), ("kernel", "kernel"), ("date", "date"), ("command", "command"))]
+    rows += [(name, version) for name, version in machine.get("versions", {}).items()]
+    rows.append(("rounds", f"{counts[0]}" + (f"; {counts[1]} in the lab's kernel" if counts[1] else "")))
+    rows.append(("order", machine.get("order", "not recorded")))
+    return [
+        "# Results", "", "Written by `make bench`; changes by hand are lost. Reasons for missed bars come from "
+        "`Benchmarks/Native/explanations.toml`.", "",
+        "Figures are medians over the rounds. Ratios are formed within one round, between runs that are neighbours in "
+        "time; given are their median and, in brackets, the lowest and the highest. Absolute figures depend on the "
+        "machine; ratios less so.", "",
+        *table(("measured with", ""), [(name, str(value).replace("|", "\\|")) for name, value in rows]),
+        *bullets(machine.get("notes", []))]
+
+
+def bullets(sentences):
+    return [f"- {sentence}" for sentence in sentences] + [""] * bool(sentences)
+
+
+# Bars.
+
+def bar_section(outcomes, explanations):
+    counts = {state: sum(outcome.state == state for outcome in outcomes)
+              for state in (bars.MET, bars.MISSED, bars.NOT_MEASURED)}
+    lines = ["## Bars", "", ", ".join(f"{count} {state}" for state, count in counts.items()) + ". The median decides; "
+             "*rounds* says how many rounds meet the limit by themselves. Blocks are of 4 KiB, on one LUN. Allocations "
+             "per command have thresholds of their own, checked by `make bench-check`.", ""]
+    rows = []
+    for outcome in outcomes:
+        bar = outcome.bar
+        case = " ".join(str(part) for part in (outcome.pattern, outcome.depth) if part is not None)
+        limit = " or ".join(f"{one.sign} {one.value:g}" for one in bar.limits)
+        style = ["ratio" if one.peer else "fine" for one in bar.limits]
+        measured = " or ".join(spread_text(*pair) for pair in zip(outcome.measured, style))
+        met, of = outcome.rounds
+        state = f"**{outcome.state}**" if outcome.state == bars.MISSED else outcome.state
+        rows.append((bar.says, outcome.backend, case or f"{bar.luns} LUNs, idle", limit, measured,
+                     f"{met} of {of}" if of else "-", state))
+    lines += table(("bar", "backend", "case", "limit", "measured", "rounds", ""), rows)
+    missed = [outcome for outcome in outcomes if outcome.state == bars.MISSED]
+    if missed:
+        lines += ["### Missed", ""]
+        # Cases with the same reason stand together.
+        reasons = {}
+        for outcome in missed:
+            reason = bars.explanation(outcome, explanations)
+            reasons.setdefault(" ".join(reason.split()) if reason else "no reason recorded", []).append(outcome.name)
+        lines += bullets([f"`{'`, `'.join(names)}`: {reason}" for reason, names in reasons.items()])
+    return lines
+
+
+def unexplained(outcomes, explanations):
+    """Names of missed cases that nobody has given a reason for."""
+    return [outcome.name for outcome in outcomes
+            if outcome.state == bars.MISSED and not bars.explanation(outcome, explanations)]
+
+
+# Figures and ratios.
+
+def figure_sections(records):
+    lines = []
+    runs = data.select(records, kind="run")
+    for family in FAMILIES:
+        some = data.select(runs, backend=family)
+        for luns, block in data.distinct(some, "luns", "block"):
+            lines += [f"### {case_title(family, luns, block)}", ""]
+            lines += figure_table(data.select(some, luns=luns, block=block), family)
+    return ["## Figures", ""] + lines if lines else []
+
+
+def figure_table(some, family):
+    keys = sorted({(record["pattern"], record["depth"]) for record in some}, key=lambda key: (key[0], key[1]))
+    rows = []
+    for pattern, depth in keys:
+        case = data.select(some, pattern=pattern, depth=depth)
+        names = sorted({(_rank(record["subject"]), record["subject"], record["backend"], data.variant(record))
+                        for record in case})
+        for _, subject, backend, variant in names:
+            one = data.select(case, subject=subject, backend=backend, variant=variant)
+            values = [data.spread(one, key) for _, key, _ in FIGURES]
+            rows.append((pattern, depth, subject_text(subject, backend, family), variant or "-", *(
+                text(value and value.median, style) for value, (_, _, style) in zip(values, FIGURES))))
+    return table(("", "depth", "who", "variant", *(title for title, _, _ in FIGURES)), rows)
+
+
+def ratio_sections(records):
+    lines = []
+    runs = data.select(records, kind="run")
+    for family in FAMILIES:
+        some = data.select(runs, backend=family)
+        for luns, block in data.distinct(some, "luns", "block"):
+            rows = ratio_rows(data.select(some, luns=luns, block=block), family)
+            if rows:
+                lines += [f"### {case_title(family, luns, block)}", ""]
+                lines += table(("", "depth", "ours", "against", *(title for title, _ in RATIOS)), rows)
+    return ["## Ratios", "", "Ours over theirs: commands/s better above 1, latency and CPU better below.", "", *lines] \
+        if lines else []
+
+
+def ratio_rows(some, family):
+    rows = []
+    ours = data.select(some, subject=data.OURS)
+    peers = sorted({(_rank(record["subject"]), record["subject"], record["backend"]) for record in some
+                    if record["subject"] != data.OURS})
+    for pattern, depth in sorted(data.distinct(ours, "pattern", "depth")):
+        for variant in sorted({data.variant(record) for record in ours}):
+            mine = data.select(ours, pattern=pattern, depth=depth, variant=variant)
+            for _, subject, backend in peers:
+                theirs = data.select(some, subject=subject, backend=backend, pattern=pattern, depth=depth, variant="")
+                values = [data.ratios(mine, theirs, key) for _, key in RATIOS]
+                if any(values):
+                    rows.append((pattern, depth, variant or "-", subject_text(subject, backend, family),
+                                 *map(spread_text, values)))
+    return rows
+
+
+def case_title(family, luns, block):
+    return f"{TITLES[family[0]]}, {count_text(luns or 1, 'LUN', 'LUNs')}, {block_text(block)}"
+
+
+def subject_text(subject, backend, family):
+    """A subject, with its backend where that is not the one which the table is about."""
+    if subject == data.FIO:
+        return {"rbd": "fio, rbd engine", "file": "fio, io_uring"}.get(backend, subject)
+    return subject if backend == family[0] else f"{subject}, {backend}"
+
+
+def _rank(subject):
+    order = (data.OURS, data.ORIGINAL, data.FIO)
+    return order.index(subject) if subject in order else len(order)
+
+
+# Many LUNs, and the lab's kernel.
+
+def idle_section(records):
+    idle = data.select(records, kind="idle")
+    if not idle:
+        return []
+    figures = (("threads", "threads", "number"), ("threads per LUN", "threads_per_lun", "fine"),
+               ("resident MiB", "rss_kib", "mib"), ("KiB per LUN", "rss_per_lun_kib", "number"),
+               ("CPU ms in 10 s", "cpu_ms_in_10s", "number"), ("switches in 10 s", "switches_in_10s", "number"))
+    rows = []
+    names = {(record["backend"], record["luns"], _rank(record["subject"]), record["subject"], data.variant(record))
+             for record in idle}
+    for backend, luns, _, subject, variant in sorted(names):
+        one = data.select(idle, backend=backend, luns=luns, subject=subject, variant=variant)
+        values = [data.spread(one, key) for _, key, _ in figures]
+        rows.append((backend, luns, subject, variant or "-", *(
+            text(value and value.median, style) for value, (_, _, style) in zip(values, figures))))
+    return ["## Many LUNs, idle", "", *table(
+        ("backend", "LUNs", "who", "variant", *(title for title, _, _ in figures)), rows)]
+
+
+def lab_section(records):
+    lab = data.select(records, kind="lab")
+    if not lab:
+        return []
+    figures = (("commands/s", "iops", "number"), ("p50 us", "p50_us", "number"), ("p99 us", "p99_us", "number"),
+               ("CPU us/command", "cpu_us", "fine"))
+    plain, rows = [], []
+    for pattern, block, depth in sorted(data.distinct(lab, "pattern", "block", "depth")):
+        case = data.select(lab, pattern=pattern, block=block, depth=depth)
+        ways = data.distinct(case, "transport", "subject")
+        for transport, subject in sorted(ways, key=lambda way: (way[0] != "fio-rbd", way[0], _rank(way[1]))):
+            one = data.select(case, transport=transport, subject=subject)
+            values = [data.spread(one, key) for _, key, _ in figures]
+            plain.append((pattern, block_text(block), depth, transport, subject, *(
+                text(value and value.median, style) for value, (_, _, style) in zip(values, figures))))
+        fio = data.select(case, transport="fio-rbd")
+        for transport in sorted({record["transport"] for record in case} - {"fio-rbd"}):
+            over = {subject: data.select(case, transport=transport, subject=subject)
+                    for subject in (data.OURS, data.ORIGINAL)}
+            values = [data.ratios(over[data.OURS], over[data.ORIGINAL], key)
+                      for key in ("iops", "p50_us", "cpu_us")]
+            values += [data.ratios(over[subject], fio, "iops") for subject in (data.OURS, data.ORIGINAL)]
+            rows.append((pattern, block_text(block), depth, transport, *map(spread_text, values)))
+    lines = ["## In the lab's kernel", "", "The real target stack in one boot of User-Mode Linux, one RBD image. System "
+             "calls are slow there and it has one CPU: only ratios say something.", ""]
+    if rows:
+        lines += table(("", "block", "depth", "over", "commands/s, ours to original", "p50, ours to original",
+                        "CPU, ours to original", "commands/s, ours to fio", "commands/s, original to fio"), rows)
+    return lines + table(("", "block", "depth", "over", "who", *(title for title, _, _ in figures)), plain)
+
+
+# The document.
+
+def document(records, machine, explanations, plots=()):
+    """The text of RESULTS.md. plots: pairs of a caption and a path relative to the document."""
+    outcomes = bars.judge(records)
+    lines = head(machine, records) + bar_section(outcomes, explanations)
+    for caption, path in plots:
+        lines += [f"![{caption}]({path})", "", f"{caption}.", ""]
+    lines += ratio_sections(records) + figure_sections(records) + idle_section(records) + lab_section(records)
+    if machine.get("not_comparable"):
+        lines += ["## Not comparable", "", *bullets(machine["not_comparable"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def load_explanations(path):
+    """Bar or case to text. An absent file explains nothing."""
+    path = pathlib.Path(path)
+    return tomllib.loads(path.read_text()) if path.exists() else {}
+
+
+def main():
+    if sys.argv[1:] == ["--selftest"]:
+        os.execv(sys.executable, [sys.executable, "-m", "unittest", "-v", str(HERE / "test_report.py")])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", help="records, one JSON object per line")
+    parser.add_argument("--machine", help="what was measured with: a JSON object")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--explanations", default=HERE / "explanations.toml")
+    parser.add_argument("--plot", action="append", default=[], metavar="BACKEND=PATH", help="a PNG beside the output")
+    words = parser.parse_args()
+    records = data.load(words.results)
+    machine = json.loads(pathlib.Path(words.machine).read_text()) if words.machine else {}
+    explanations = load_explanations(words.explanations)
+    plots, problems = [], []
+    for one in words.plot:
+        backend, _, path = one.rpartition("=")
+        try:
+            if plot.draw(records, path, backend or "rbd"):
+                place = os.path.relpath(path, pathlib.Path(words.output).parent)
+                plots.append((plot.caption(backend or "rbd"), place))
+        except plot.PlotError as error:
+            problems.append(str(error))
+    pathlib.Path(words.output).write_text(document(records, machine, explanations, plots))
+    problems += [f"missed without a reason: {name}" for name in unexplained(bars.judge(records), explanations)]
+    problems += [f"a reason for {name}, which is no bar" for name in bars.unknown_names(explanations)]
+    for problem in problems:
+        print(f"report.py: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
