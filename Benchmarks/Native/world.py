@@ -133,7 +133,8 @@ def compile_preload(name, into):
     """The preload library `name` (`uio`, `librbd`) below `into`."""
     library = pathlib.Path(into) / f"{name}.so"
     source = HERE / "preload" / f"{name}.c"
-    if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
+    newest = max(part.stat().st_mtime for part in source.parent.iterdir())
+    if not library.exists() or library.stat().st_mtime < newest:
         command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source),
                    "-ldl", "-lpthread"]
         subprocess.run(command, check=True)

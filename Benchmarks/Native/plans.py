@@ -1,0 +1,108 @@
+"""What is measured: for each suite the subjects that take turns, and the workloads each of them gets."""
+
+import dataclasses
+
+PATTERNS = ("randread", "randwrite")
+KIB, MIB = 1 << 10, 1 << 20
+
+#: Bytes of an image on the instant librbd, of a page-cached file, and of an image on the cluster.
+INSTANT_BYTES, FILE_BYTES, IMAGE_BYTES = 1 << 30, 256 * MIB, 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """One workload. `counts` asks for a run of its own in which system calls are counted."""
+
+    pattern: str
+    depth: int
+    block: int = 4 * KIB
+    units: int = 1
+    counts: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Who is measured, on what, with which options.
+
+    name: "tcmud", "tcmu-runner" or "fio"; backend: as in the records; config: the unit's config string with `{}` for its
+    number; options: words of the daemon's command line; preloads: libraries from preload/ beside `uio`, or names of
+    shared libraries; variables: of its environment.
+    """
+
+    name: str
+    backend: str
+    config: str = ""
+    variant: str = ""
+    options: tuple = ()
+    preloads: tuple = ()
+    variables: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Subjects that take turns (A B A B …) and the workloads of each turn."""
+
+    title: str
+    subjects: tuple
+    loads: tuple
+    unit_bytes: int
+    #: Microseconds for which the load generator watches for answers; where the machine's CPUs are needed by a cluster or
+    #: by the kernel's workers, it sleeps.
+    spin: int = 2000
+    needs_cluster: bool = False
+
+
+def _grid(depths, patterns=PATTERNS, counted=(32,), **options):
+    return tuple(Load(pattern, depth, counts=depth in counted, **options) for pattern in patterns for depth in depths)
+
+
+def _isolated(mode):
+    common = {"preloads": ("librbd",), "variables": (("BENCH_RBD_MODE", mode),), "backend": f"rbd-{mode}"}
+    subjects = (
+        Subject("tcmud", config="rbd/rbd/disk{}", **common),
+        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=0", options=("--spin", "0"), **common),
+        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), **common),
+        Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
+    sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
+    return Suite(f"the daemon alone, librbd instant ({mode})", subjects,
+                 _grid((1, 32, 128), counted=(1, 32)) + (Load("randrw", 32),) + sequential, INSTANT_BYTES)
+
+
+_RBD = {"backend": "rbd", "config": "rbd/rbd/bench{}"}
+_ORIGINAL_RBD = {"backend": "rbd", "config": "rbd/rbd/bench{};osd_op_timeout=30"}
+
+
+def _tuned(variant, options="", **more):
+    return Subject("tcmud", backend="rbd", config="rbd/rbd/bench{}" + options, variant=variant, **more)
+
+
+SUITES = {
+    "instant": _isolated("instant"),
+    "handoff": _isolated("handoff"),
+    "mem": Suite("memory", (Subject("tcmud", "mem", "mem/{}"),),
+                 _grid((1, 32, 128)) + (Load("randread", 8, units=16), Load("randwrite", 8, units=16)), 64 * MIB),
+    "file": Suite("a page-cached file",
+                  (Subject("tcmud", "file", "file/{path}"), Subject("tcmu-runner", "qcow", "qcow/{path}"),
+                   Subject("fio", "file")),
+                  _grid((1, 32, 128)), FILE_BYTES, spin=0),
+    "rbd": Suite("an image on the one-node cluster",
+                 (Subject("tcmud", **_RBD), Subject("tcmu-runner", **_ORIGINAL_RBD), Subject("fio", "rbd")),
+                 _grid((1, 4, 16, 32, 64, 128)), IMAGE_BYTES, spin=0, needs_cluster=True),
+    "tuning": Suite("settings of ours on the one-node cluster",
+                    (_tuned("as shipped"), _tuned("spin=32", options=";spin=32"),
+                     _tuned("rbd_non_blocking_aio=false", ";rbd_non_blocking_aio=false"),
+                     _tuned("rbd_disable_zero_copy_writes=false", ";rbd_disable_zero_copy_writes=false"),
+                     _tuned("allocator glibc", preloads=("glibc",)),
+                     _tuned("allocator jemalloc", preloads=("libjemalloc.so.2",)),
+                     _tuned("allocator tcmalloc", preloads=("libtcmalloc_minimal.so.4",))),
+                    _grid((1, 32), counted=()) + (Load("randwrite", 16, 64 * KIB),), IMAGE_BYTES, spin=0,
+                    needs_cluster=True),
+}
+
+#: Many LUNs that do nothing: subject, LUNs.
+IDLE = (
+    (Subject("tcmud", "mem", "mem/{}"), 100),
+    (Subject("tcmud", **_RBD), 50),
+    (Subject("tcmud", "rbd", "rbd/rbd/bench{};connection_group=bench", variant="connection group"), 50),
+    (Subject("tcmu-runner", **_ORIGINAL_RBD), 50),
+)
