@@ -37,6 +37,8 @@ let c: [Target] = [
     .target(name: "CTCMU", path: "CSupport/CTCMU"),
     .target(name: "CLinux", path: "CSupport/CLinux"),
     .target(name: "CAllocationProbe", path: "CSupport/CAllocationProbe"),
+    .target(
+        name: "CAllocator", path: "CSupport/CAllocator", linkerSettings: [.linkedLibrary("tcmalloc_minimal")]),
     .systemLibrary(name: "CRBD", path: "CSupport/CRBD", providers: [.apt(["librbd-dev"])]),
     .target(name: "CURing", path: "CSupport/CURing", linkerSettings: [.linkedLibrary("uring")]),
     .systemLibrary(
@@ -75,7 +77,7 @@ let controlPlane: [Target] = [
 
 let programs: [Target] = [
     .executableTarget(
-        name: "tcmud", dependencies: ["Daemon", arguments, logging], swiftSettings: strict),
+        name: "tcmud", dependencies: ["Daemon", "CAllocator", arguments, logging], swiftSettings: strict),
     .executableTarget(
         name: "ring-bench",
         dependencies: [

@@ -61,6 +61,7 @@ struct TCMUDaemon: AsyncParsableCommand {
         LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
         var logger = Logger(label: "tcmud")
         logger.logLevel = debug ? .debug : .info
+        Allocator.report(to: logger)
         var options = DaemonOptions()
         options.loopThreads = loopThreads
         options.loopCPUs = loopCpus.flatMap { cpus($0) }
