@@ -112,3 +112,8 @@ int clinux_usable_cpus(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
+
+int64_t clinux_write_vector(int fd, const struct iovec *segments, int count, int64_t offset, bool nowait) {
+    ssize_t written = pwritev2(fd, segments, count, offset, nowait ? RWF_NOWAIT : 0);
+    return written < 0 ? -errno : written;
+}

@@ -32,6 +32,15 @@ public struct IOTicket: @unchecked Sendable {
         withUnsafeMutablePointer(to: &node.pointee.detail) { $0 }
     }
 
+    /// Answers the operation as ``post(_:)`` does, without waking the owner: another ticket of the same unit is posted
+    /// soon after, by the same thread.
+    @inlinable
+    public func leave(_ result: IOResult) {
+        node.pointee.result = result.code
+        node.pointee.detail = result.detail
+        node.pointee.inbox.leave(node)
+    }
+
     /// Answers the operation. Exactly once, from any thread.
     @inlinable
     public func post(_ result: IOResult) {

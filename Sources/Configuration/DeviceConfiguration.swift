@@ -58,7 +58,9 @@ public struct DeviceConfiguration: Equatable, Sendable {
         copyGroup = group
         var spin: UInt32?
         while let value = Self.take(";spin=", from: &rest, &isInFront) {
-            guard let limit = UInt32(value), limit <= Self.longestSpin else {
+            // Digits alone: a sign is accepted by Swift's own conversion.
+            let isNumber = value.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            guard isNumber, let limit = UInt32(value), limit <= Self.longestSpin else {
                 throw ConfigurationError(
                     field: "spin", value: String(value), expected: "0 to \(Self.longestSpin) microseconds")
             }

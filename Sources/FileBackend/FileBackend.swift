@@ -26,6 +26,9 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private var waiting = OperationQueue()
     /// In the ring or with the kernel.
     private var submitted: UInt32 = 0
+    /// Where plain writes of a buffered regular file go, and who carries them out; nil for other images.
+    private let writes: WriteQueue?
+    private let writer: FileWriter?
     private let zeroes: ZeroPages
     /// False once the file system has refused to zero a range.
     private var zeroesRanges = true
@@ -60,6 +63,10 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         size = image.size
         let facts = FileSurvey(image)
         surveys = SurveyThread { facts.answer($0) }
+        let isBuffered = !image.isDirect && !image.isBlockDevice && !image.capabilities.readOnly
+        let queue = isBuffered ? WriteQueue(descriptor: image.descriptor) : nil
+        writer = queue.flatMap { FileWriter.adopt($0) }
+        writes = writer == nil ? nil : queue
         self.image = image
         self.ring = ring
         self.zeroes = zeroes
@@ -131,6 +138,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// from `reap()`.
     @discardableResult
     public mutating func submitBatch() -> Bool {
+        if let writes, let writer, writes.publish() { writer.ring() }
         while let operation = waiting.first, submitted < SubmissionRing.completions {
             if ring.fill(operation, file: image.descriptor, zeroes: zeroes.start) {
                 waiting.removeFirst()
@@ -160,6 +168,10 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     public mutating func close() {
         precondition(operations.count == 0, "close with \(operations.count) operations in flight")
         surveys.finish()
+        if let writes, let writer {
+            precondition(writes.isEmpty, "close with writes queued")
+            writer.remove(writes)
+        }
         ring.close()
         image.close()
     }
@@ -174,6 +186,8 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private mutating func start(_ operation: FileOperation) -> Submission {
         if operation.remaining == 0 { return .done(.success) }
         if capabilities.readOnly && operation.kind.changes { return .done(IOResult(code: -EROFS)) }
+        // Bound: what does not fit in the queue goes the other way; writes in flight have no order among them.
+        if case .write = operation.kind, let writes, !writes.isPassed, writes.append(operation) { return .pending }
         return enqueue(operation)
     }
 

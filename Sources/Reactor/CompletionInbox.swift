@@ -37,6 +37,12 @@ public struct CompletionInbox: @unchecked Sendable {
         wakeOwner()
     }
 
+    /// Leaves `node` for the owner without waking it; somebody pushes another one soon.
+    @inlinable
+    public func leave(_ node: UnsafeMutablePointer<CompletionNode>) {
+        link(node)
+    }
+
     @usableFromInline
     func link(_ node: UnsafeMutablePointer<CompletionNode>) {
         let address = UInt(bitPattern: node)

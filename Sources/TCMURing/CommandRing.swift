@@ -76,8 +76,8 @@ public struct CommandRing: ~Copyable {
     /// True if nothing is open and nothing waits.
     public var isEmpty: Bool { oldest == newest && cursor == ctcmu_load_head(region.base) }
 
-    /// True if the kernel has put something in that has not been taken. Reads memory only.
-    public var hasNews: Bool { cursor != ctcmu_load_head(region.base) }
+    /// True if the kernel has put something in that ``next()`` would take. Reads memory only.
+    public var hasNews: Bool { newest - oldest <= lengthsMask && cursor != ctcmu_load_head(region.base) }
 
     /// Size of the data area in bytes: how much all open commands together can carry.
     public var dataAreaSize: Int { region.size - Int(dataOffset) }

@@ -42,12 +42,14 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///   - commandTimeout: milliseconds until a command is reported as late.
     ///   - name: tells it from other units of a copy group.
     ///   - loop: serves it; nil for a loop of its own. A loop that is given outlives the rig.
+    ///   - spin: nanoseconds for which the loop may watch for work.
     ///   - group: units that copy to each other; the unit is known there at once.
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
     public static func start(
         _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
         facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil,
-        name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil
+        name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
+        spin: Int64 = 0
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
@@ -56,6 +58,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
             commandTimeout: commandTimeout, copyGroup: group)
         // A test need not write for long.
         profile.bytesBeforeSpaceLook = 0
+        profile.spinLimit = spin
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }

@@ -10,6 +10,7 @@ struct DeviceConfigurationTests {
         let parameters: String
         var timeout: Duration?
         var group: String?
+        var spin: UInt32?
         let cleaned: String
         var testDescription: String { title }
     }
@@ -111,6 +112,18 @@ struct DeviceConfigurationTests {
         Row(
             title: "a copy group without a separator in front belongs to the backend", text: "mem/copy_group=x",
             subtype: "mem", parameters: "copy_group=x", cleaned: "mem/copy_group=x"),
+        Row(
+            title: "spin in front", text: "rbd/;spin=16;p/i;conf=/c", subtype: "rbd", parameters: "p/i;conf=/c",
+            spin: 16, cleaned: "rbd/p/i;conf=/c"),
+        Row(
+            title: "spin at the end", text: "file//a;spin=0", subtype: "file", parameters: "/a", spin: 0,
+            cleaned: "file//a"),
+        Row(
+            title: "all options of the daemon's own", text: "rbd/p/i;spin=32;copy_group=x;tcmur_cmd_time_out=3",
+            subtype: "rbd", parameters: "p/i", timeout: .seconds(3), group: "x", spin: 32, cleaned: "rbd/p/i"),
+        Row(
+            title: "twice: the last spin counts", text: "mem/a;spin=1;spin=2", subtype: "mem", parameters: "a",
+            spin: 2, cleaned: "mem/a"),
     ]
 
     @Test("parts", arguments: rows)
@@ -120,6 +133,7 @@ struct DeviceConfigurationTests {
         #expect(Array(configuration.parameters.utf8) == Array(row.parameters.utf8))
         #expect(configuration.commandTimeout == row.timeout)
         #expect(configuration.copyGroup == row.group)
+        #expect(configuration.spinMicroseconds == row.spin)
         #expect(Array(configuration.cleaned.utf8) == Array(row.cleaned.utf8))
         #expect(DeviceConfiguration.subtype(of: row.text) == row.subtype)
     }
@@ -132,6 +146,11 @@ struct DeviceConfigurationTests {
             ("a/b\0c", #"configuration is "a/b\0c", expected a text without NUL bytes"#),
             ("a/b;copy_group=", #"copy_group is "", expected the name of a group"#),
             ("a/b;copy_group=;c", #"copy_group is "", expected the name of a group"#),
+            ("a/b;spin=", #"spin is "", expected 0 to 32 microseconds"#),
+            ("a/b;spin=33", #"spin is "33", expected 0 to 32 microseconds"#),
+            ("a/b;spin=+1", #"spin is "+1", expected 0 to 32 microseconds"#),
+            ("a/b;spin=off", #"spin is "off", expected 0 to 32 microseconds"#),
+            ("a/b;spin=99999999999", #"spin is "99999999999", expected 0 to 32 microseconds"#),
             ("a/b;tcmur_cmd_time_out=", timeoutIs("")),
             ("a/b;tcmur_cmd_time_out=x", timeoutIs("x")),
             ("a/b;tcmur_cmd_time_out=-1", timeoutIs("-1")),

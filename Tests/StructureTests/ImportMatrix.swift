@@ -30,7 +30,7 @@ enum ImportMatrix {
                 "ServiceLifecycle", "UnixSignals",
             ]
         ),
-        ("tcmud", ["Daemon", "ArgumentParser", "Logging"]),
+        ("tcmud", ["Daemon", "CAllocator", "ArgumentParser", "Logging"]),
         (
             "TCMUTestKit",
             [

@@ -30,6 +30,9 @@ int clinux_o_direct(void);
 int clinux_fallocate(int fd, int mode, int64_t offset, int64_t length);
 int clinux_falloc_punch_hole(void);  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 int clinux_falloc_zero_range(void);  // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+/// pwritev2(2) at `offset`: bytes written or -errno. With `nowait` it fails rather than waits (RWF_NOWAIT): -EAGAIN,
+/// and -EOPNOTSUPP where the file system never promises that.
+int64_t clinux_write_vector(int fd, const struct iovec *segments, int count, int64_t offset, bool nowait);
 /// Size of a block device in bytes, or -errno.
 int64_t clinux_block_device_size(int fd);
 /// Logical sector size of a block device in bytes, or -errno.

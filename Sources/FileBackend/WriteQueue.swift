@@ -1,0 +1,128 @@
+internal import BlockBackend
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// The buffered writes of one image on their way from its loop to a ``FileWriter``: a bounded queue with one producer,
+/// the loop, and one consumer, the writer's thread.
+///
+/// A buffered write copies into the page cache and does not wait for a disk, but most file systems refuse to promise
+/// that (RWF_NOWAIT), so that io_uring hands each of them to a worker thread, one by one; that costs three times as
+/// much as the write. Here a batch goes over with one store and at most one wake-up.
+final class WriteQueue: @unchecked Sendable {
+    // SAFETY: `jobs` is written by the producer from `tail` on and read by the consumer from `head` to `tail`, which
+    // the two exchange with release and acquire.
+    /// Bound: more writes than this at a time go through io_uring.
+    static let capacity = 4096
+    /// Writes after which the loop is told, however many are left. Bound: answers wait for at most so many writes.
+    private static let answersPerWake = 8
+    /// A write of this many bytes is told at once: the wake-up is small against it.
+    private static let longWrite: UInt64 = 65536
+
+    /// How the image's file system takes a write that must not wait.
+    enum Manner: UInt8 {
+        /// No write has been tried.
+        case unknown
+        /// Not at all: writes belong here.
+        case refuses
+        /// It does, or says that it would wait: io_uring writes without a worker then.
+        case complies
+    }
+
+    private let descriptor: CInt
+    private let jobs: UnsafeMutablePointer<FileOperation>
+    private let tail = Atomic<Int>(0)
+    private let head = Atomic<Int>(0)
+    private let manner = Atomic<UInt8>(Manner.unknown.rawValue)
+    /// Producer only: jobs behind `tail` that the consumer does not know of yet.
+    private var unpublished = 0
+
+    init(descriptor: CInt) {
+        self.descriptor = descriptor
+        jobs = .allocate(capacity: Self.capacity)
+    }
+
+    deinit {
+        jobs.deallocate()
+    }
+
+    // MARK: - The loop's side
+
+    /// Whether writes are better off with io_uring.
+    var isPassed: Bool { manner.load(ordering: .relaxed) == Manner.complies.rawValue }
+
+    /// Queues a write. - Returns: false if the queue is full.
+    func append(_ operation: FileOperation) -> Bool {
+        let end = tail.load(ordering: .relaxed) + unpublished
+        // Ordering: acquire pairs with the consumer's release, so the place is no longer read.
+        guard end - head.load(ordering: .acquiring) < Self.capacity else { return false }
+        (jobs + end % Self.capacity).initialize(to: operation)
+        unpublished += 1
+        return true
+    }
+
+    /// Shows the consumer what was queued. - Returns: whether there was anything.
+    func publish() -> Bool {
+        guard unpublished > 0 else { return false }
+        // Ordering: sequentially consistent, before the look at whether the writer is parked; it releases the jobs, too.
+        tail.store(tail.load(ordering: .relaxed) + unpublished, ordering: .sequentiallyConsistent)
+        unpublished = 0
+        return true
+    }
+
+    // MARK: - The writer's side
+
+    /// Whether jobs wait.
+    var isEmpty: Bool {
+        head.load(ordering: .relaxed) == tail.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// Carries out what is queued now and answers it. - Returns: whether there was anything.
+    func carryOut() -> Bool {
+        let start = head.load(ordering: .relaxed)
+        // Ordering: acquire pairs with the producer's publish.
+        let end = tail.load(ordering: .acquiring)
+        var untold = 0
+        for position in start..<end {
+            var operation = jobs[position % Self.capacity]
+            let isLong = operation.remaining >= Self.longWrite
+            let result = write(&operation)
+            // Ordering: the place is given back before the answer, or the loop could find the queue full.
+            head.store(position + 1, ordering: .releasing)
+            untold += 1
+            if isLong || untold == Self.answersPerWake || position + 1 == end {
+                untold = 0
+                operation.ticket.post(result)
+            } else {
+                operation.ticket.leave(result)
+            }
+        }
+        return start != end
+    }
+
+    private func write(_ operation: inout FileOperation) -> IOResult {
+        while true {
+            let count =
+                switch operation.nextTransfer() {
+                case .single(let start, let count): step(iovec(iov_base: start, iov_len: count), operation.offset)
+                case .vector(let start, let count): step(start, count, operation.offset)
+                }
+            if case .over(let result) = operation.outcome(of: Int32(clamping: count)) { return result }
+        }
+    }
+
+    private func step(_ single: iovec, _ offset: UInt64) -> Int64 {
+        var single = single
+        return step(&single, 1, offset)
+    }
+
+    private func step(_ segments: UnsafeMutablePointer<iovec>, _ count: Int, _ offset: UInt64) -> Int64 {
+        if manner.load(ordering: .relaxed) == Manner.unknown.rawValue {
+            let tried = clinux_write_vector(descriptor, segments, CInt(count), Int64(offset), true)
+            let complies = tried >= 0 || tried == -Int64(EAGAIN)
+            manner.store((complies ? Manner.complies : .refuses).rawValue, ordering: .relaxed)
+            if tried >= 0 { return tried }
+        }
+        return clinux_write_vector(descriptor, segments, CInt(count), Int64(offset), false)
+    }
+}
