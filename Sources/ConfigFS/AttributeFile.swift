@@ -49,6 +49,17 @@ struct AttributeFile {
     /// The file as the kernel shows a boolean: 0 or 1.
     func flag() throws(ConfigFSError) -> Bool { try number(in: 0...1) == 1 }
 
+    /// The file as a count that the kernel prints from 32 bits without a sign; nil where the kernel is too old to have
+    /// the file.
+    func countIfPresent() throws(ConfigFSError) -> Int? {
+        do throws(ConfigFSError) {
+            return try number(in: 0...Int(UInt32.max))
+        } catch {
+            guard case .unreadable(.noSuchFileOrDirectory) = error.reason else { throw error }
+            return nil
+        }
+    }
+
     /// Writes `value` and the NUL after it in one call, as the original does: the kernel's parsers take the write as
     /// it comes, so it must be neither split nor joined with another.
     func write(_ value: String) throws(ConfigFSError) {

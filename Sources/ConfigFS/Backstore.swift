@@ -76,7 +76,7 @@ public struct Backstore: Sendable {
         return UInt64(Substring(words[at + 1]))
     }
 
-    private func file(_ names: String...) -> AttributeFile {
+    func file(_ names: String...) -> AttributeFile {
         AttributeFile(path: names.reduce(directory) { $0.appending($1) })
     }
 }

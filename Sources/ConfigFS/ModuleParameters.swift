@@ -1,7 +1,7 @@
 public import SystemPackage
 
-/// The parameters of target_core_user that decide what becomes of netlink events without a daemon
-/// (`/sys/module/target_core_user/parameters`).
+/// The parameters of target_core_user (`/sys/module/target_core_user/parameters`): what becomes of netlink events
+/// without a daemon, and the bound of all data areas together.
 public struct ModuleParameters: Sendable {
     private let directory: FilePath
 
@@ -28,6 +28,15 @@ public struct ModuleParameters: Sendable {
     @discardableResult
     public func resetNetlink() throws(ConfigFSError) -> Outcome {
         try write("1", to: "reset_netlink")
+    }
+
+    /// MiB that the data areas of all devices together should not outgrow (`global_max_data_area_mb`); nil on kernels
+    /// without the parameter.
+    ///
+    /// No device may ask for more. Together they may have more for a time: above it the kernel takes back what idle
+    /// ends of data areas hold, and looks again every 5 s.
+    public func globalDataAreaMebibytes() throws(ConfigFSError) -> Int? {
+        try AttributeFile(path: directory.appending("global_max_data_area_mb")).countIfPresent()
     }
 
     private func write(_ value: String, to name: String) throws(ConfigFSError) -> Outcome {

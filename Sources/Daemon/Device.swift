@@ -131,6 +131,7 @@ actor Device {
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)
         for note in opened.notes { logger.warning("\(label): \(note)") }
+        for remark in opened.remarks { logger.info("\(label): \(remark)") }
         let action = life.opened()
         guard action == .serve || action == .serveAndRecover else {
             await retire()

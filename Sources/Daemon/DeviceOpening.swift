@@ -19,7 +19,9 @@ struct OpenFailure: Error, Sendable, Equatable {
 /// A device opened: its unit, ready for a loop, and what is worth a line in the log.
 struct OpenedDevice: Sendable {
     let unit: any ControlledUnit
-    let notes: [String]
+    var notes: [String]
+    /// What is worth a line only for who asks what bounds the unit.
+    var remarks: [String] = []
     let bytes: UInt64
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
@@ -50,10 +52,12 @@ struct DeviceOpening: Sendable {
         do throws(OpenFailure) {
             let device = try Self.configuration(node.name.configuration)
             let profile = try profile(node, device)
+            // Before the backend, which may take its time: the device's removal would hold up a read then.
+            let sizing = sizing(of: try backstore(of: node), profile)
             switch device.subtype {
-            case "mem": return .success(try openMemory(node, profile, device, report))
-            case "file": return .success(try openFile(node, profile, device, report))
-            case "rbd": return .success(try openImage(node, profile, device, report))
+            case "mem": return .success(try openMemory(node, profile, device, report).saying(sizing))
+            case "file": return .success(try openFile(node, profile, device, report).saying(sizing))
+            case "rbd": return .success(try openImage(node, profile, device, report).saying(sizing))
             default:
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
@@ -74,8 +78,7 @@ struct DeviceOpening: Sendable {
     private func profile(
         _ node: UIONode, _ device: DeviceConfiguration
     ) throws(OpenFailure) -> UnitProfile {
-        let name = try Self.backstoreName(node.name)
-        let backstore = ConfigFSTree(mountedAt: service.configFSRoot).backstore(name)
+        let backstore = try backstore(of: node)
         let (blockSize, bytes, transfer) = try Self.attributes(of: backstore)
         // So that an aborted SANITIZE can be answered while it goes on. Kernels before 5.10 have no such attribute.
         do throws(ConfigFSError) { try backstore.setTaskManagementNotices(true) } catch {}
@@ -107,6 +110,10 @@ struct DeviceOpening: Sendable {
         } catch {
             throw OpenFailure(errno: error.errno, message: error.description)
         }
+    }
+
+    private func backstore(of node: UIONode) throws(OpenFailure) -> Backstore {
+        ConfigFSTree(mountedAt: service.configFSRoot).backstore(try Self.backstoreName(node.name))
     }
 
     static func backstoreName(_ name: UIODeviceName) throws(OpenFailure) -> BackstoreName {

@@ -110,6 +110,27 @@ struct BackstoreTests {
         #expect(error.errno == .noSuchFileOrDirectory)
     }
 
+    @Test("sizes: as the kernel prints them, nil where it is too old to have them, and nothing but numbers")
+    func sizes() throws {
+        let (tree, backstore) = try Self.backstore([
+            "attrib/max_data_area_mb": "8\n", "attrib/data_pages_per_blk": "0\n",
+            "attrib/cmd_ring_size_mb": "4294967295\n", "attrib/hw_queue_depth": "128\n",
+        ])
+        #expect(try backstore.dataAreaMebibytes() == 8)
+        #expect(try backstore.pagesPerDataBlock() == 0)
+        #expect(try backstore.commandRingMebibytes() == 4_294_967_295)
+        #expect(try withExtendedLifetime(tree) { try backstore.queueDepth() } == 128)
+        let (_, old) = try Self.backstore([:])
+        #expect(try old.dataAreaMebibytes() == nil)
+        #expect(try old.pagesPerDataBlock() == nil)
+        #expect(try old.commandRingMebibytes() == nil)
+        #expect(try old.queueDepth() == nil)
+        let (other, odd) = try Self.backstore(["attrib/max_data_area_mb": "4294967296\n"])
+        let error = try #require(throws: ConfigFSError.self) { try odd.dataAreaMebibytes() }
+        #expect(error.path == "\(other.path)/\(Self.device)/attrib/max_data_area_mb")
+        #expect(error.errno == .ioError)
+    }
+
     @Test("names that lead elsewhere are no names", arguments: ["", ".", "..", "a/b", "/a", "a\0b"])
     func names(name: String) {
         #expect(BackstoreName(hba: 0, name: name) == nil)
@@ -131,6 +152,9 @@ struct BackstoreTests {
         #expect(try parameters.setNetlinkBlocked(true) == .done)
         #expect(tree.read("module/target_core_user/parameters/block_netlink") == [0x31, 0x00])
         #expect(try parameters.resetNetlink() == .unsupported)
+        #expect(try parameters.globalDataAreaMebibytes() == nil)
+        tree.write("2048\n", to: "module/target_core_user/parameters/global_max_data_area_mb")
+        #expect(try parameters.globalDataAreaMebibytes() == 2048)
     }
 
     @Test("the tree is present once target_core_mod has made its directory")
