@@ -246,6 +246,12 @@ actor Device {
                 \(label): \(available) bytes of space left, less than the soft threshold of \(threshold); initiators are \
                 told by a unit attention. Make room before writes fail
                 """)
+        case .spaceUnknown(let errno):
+            logger.warning(
+                """
+                \(label): how much space is left cannot be found out: \(Errno(rawValue: errno)). Initiators are not told \
+                before writes fail
+                """)
         case .backendError(let cdb, let errno):
             logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
         }

@@ -143,6 +143,7 @@ extension LogicalUnit where Backend: ~Copyable {
             if stage == .nativeCompareAndWrite && result.isMiscompare {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
+            if stage == .survey && record.pointee.isDetached { return spaceUnknown(command, errno: -result.code) }
             tellBackendError(record.pointee.cdb, errno: -result.code)
             if stage == .erase || stage == .eraseFlush { return failErasure(command, -result.code) }
             if stage.isCopy { return failCopy(command, result) }

@@ -108,9 +108,10 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func checkSpace() {
         bytesUntilSpaceCheck = spaceCheckInterval
         // Bound: one look at a time, however slow the cluster and fast the writer.
-        guard advertisement.softThresholdBytes != nil, mode == .serving, !isCheckingSpace,
+        guard advertisement.softThresholdBytes != nil, mode == .serving, !isCheckingSpace, now >= nextSpaceLook,
             let command = slots.acquire()
         else { return }
+        nextSpaceLook = now + profile.millisecondsBetweenSpaceLooks
         isCheckingSpace = true
         let record = slots[command.slot]
         record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
@@ -122,8 +123,16 @@ extension LogicalUnit where Backend: ~Copyable {
         ask(command, .space)
     }
 
+    /// A look of our own has failed; told once until one succeeds. No initiator waits for it.
+    mutating func spaceUnknown(_ command: consuming PendingCommand, errno: Int32) {
+        if !isSpaceUnknown { report(.spaceUnknown(errno: errno)) }
+        isSpaceUnknown = true
+        finish(command, .good)
+    }
+
     /// THIN PROVISIONING SOFT THRESHOLD REACHED, once for each time that the space falls below it.
     private mutating func judgeSpace(_ command: consuming PendingCommand, _ survey: Survey) {
+        isSpaceUnknown = false
         if var threshold = advertisement.softThresholdBytes, let available = survey.availableBytes {
             // What is allocated already needs no more space.
             if let used = survey.usedBytes { threshold = min(threshold, mediumBytes - min(used, mediumBytes)) }

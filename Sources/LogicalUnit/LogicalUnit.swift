@@ -62,6 +62,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var bytesUntilSpaceCheck = Int64.max
     /// The last look found less space than the soft threshold.
     var isShortOfSpace = false
+    /// Coarse milliseconds before which no further look is taken.
+    var nextSpaceLook = Int64.min
+    /// The last look failed.
+    var isSpaceUnknown = false
     /// A look is under way.
     var isCheckingSpace = false
     /// Copies whose status initiators may ask for.

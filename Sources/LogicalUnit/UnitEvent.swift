@@ -25,6 +25,8 @@ public enum UnitEvent: Sendable {
     case erasureFailed(CDB, errno: Int32)
     /// The backend has less space left than the soft threshold, in bytes; told when it falls below.
     case spaceLow(availableBytes: UInt64, thresholdBytes: UInt64)
+    /// How much space is left could not be found out; told when it first fails, and again after it has succeeded.
+    case spaceUnknown(errno: Int32)
     /// The backend failed a command with this errno; told at most once per second.
     case backendError(CDB, errno: Int32)
 }

@@ -21,6 +21,8 @@ public struct UnitProfile: Sendable {
     /// Bytes written before the space left is looked at for the first time. Not at once: every look takes a thread for a
     /// moment, and all units of a daemon begin to be written together.
     public var bytesBeforeSpaceLook: Int64 = 256 << 20
+    /// Milliseconds between two looks at the least: monitors answer them, for all units of all gateways.
+    public var millisecondsBetweenSpaceLooks: Int64 = 5000
     /// Its place in the group.
     let copyIdentity = CopyIdentity()
 

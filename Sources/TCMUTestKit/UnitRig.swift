@@ -58,6 +58,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
             commandTimeout: commandTimeout, copyGroup: group)
         // A test need not write for long.
         profile.bytesBeforeSpaceLook = 0
+        profile.millisecondsBetweenSpaceLooks = 0
         profile.spinLimit = spin
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
