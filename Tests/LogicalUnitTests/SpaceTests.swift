@@ -239,6 +239,8 @@ struct SpaceTests {
         #expect(try rig.run(InitiatorCDB.write10(0, 1), dataOut: [UInt8](repeating: 1, count: 512)).status == 0)
         #expect(try rig.run(InitiatorCDB.testUnitReady).status == 0)
         #expect(script.operations.count { $0.kind == .survey } == 1)
+        let untold = rig.events.count { if case .spaceUnknown = $0 { true } else { false } }
+        #expect(untold == (available == nil ? 1 : 0))
         await rig.stop()
     }
 

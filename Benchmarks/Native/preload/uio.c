@@ -104,7 +104,7 @@ int open64(const char *path, int flags, ...) { return open_any(path, flags, MODE
 int __open_2(const char *path, int flags) { return open_any(path, flags, 0); }
 int __open64_2(const char *path, int flags) { return open_any(path, flags, 0); }
 
-// Plain system calls for everything else: dlsym may itself allocate, and an allocator maps memory.
+// A plain system call for everything else: dlsym may itself allocate, and an allocator maps memory.
 static void *map(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
     struct node *node = flags & MAP_ANONYMOUS ? NULL : node_of(fd);
     return (void *)syscall(SYS_mmap, address, length, protection, flags, node ? node->region : fd, offset);
@@ -118,9 +118,18 @@ void *mmap64(void *address, size_t length, int protection, int flags, int fd, of
     return map(address, length, protection, flags, fd, offset);
 }
 
+// glibc's own, found before main: they are cancellation points, by which the original ends its threads.
+static ssize_t (*plain_read)(int, void *, size_t);
+static ssize_t (*plain_write)(int, const void *, size_t);
+
+__attribute__((constructor)) static void find_plain(void) {
+    plain_read = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+    plain_write = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+}
+
 ssize_t read(int fd, void *buffer, size_t count) {
     struct node *node = node_of(fd);
-    if (!node) return syscall(SYS_read, fd, buffer, count);
+    if (!node) return plain_read ? plain_read(fd, buffer, count) : syscall(SYS_read, fd, buffer, count);
     uint64_t events;
     ssize_t got = syscall(SYS_read, fd, &events, sizeof events);
     if (got < 0) return got;
@@ -132,7 +141,7 @@ ssize_t read(int fd, void *buffer, size_t count) {
 
 ssize_t write(int fd, const void *buffer, size_t count) {
     struct node *node = node_of(fd);
-    if (!node) return syscall(SYS_write, fd, buffer, count);
+    if (!node) return plain_write ? plain_write(fd, buffer, count) : syscall(SYS_write, fd, buffer, count);
     uint64_t one = 1;
     // Ordering: the daemon's completions and its tail are visible to whoever sees the new count.
     atomic_fetch_add_explicit(&node->control->doorbells, 1, memory_order_release);
