@@ -97,7 +97,7 @@ class Bench:
 
     def turn(self, number, subject, suite):
         units = max(load.units for load in suite.loads)
-        with self.session(subject, units, suite.unit_bytes) as session:
+        with self.session(subject, units, suite.unit_bytes, apart=suite.apart) as session:
             self.warm(session, suite)
             for load in suite.loads:
                 workload = dict(pattern=load.pattern, block=load.block, depth=load.depth, units=load.units,
@@ -156,7 +156,7 @@ class Bench:
 
     # ------------------------------------------------------------------ what they need
 
-    def session(self, subject, luns, size, data_mib=64):
+    def session(self, subject, luns, size, data_mib=64, apart=False):
         self.sessions += 1
         directory = self.directory / f"session{self.sessions}"
         preloads = [world.compile_preload("uio", self.directory)]
@@ -172,7 +172,8 @@ class Bench:
             variables["CEPH_CONF"] = str(self.cluster.configuration)
         path = self.file(size) if "{path}" in subject.config else ""
         units = [world.Unit(f"disk{number}", subject.config.format(number, path=path), size) for number in range(luns)]
-        return Session(self.programs, subject.name, units, directory, preloads, data_mib, subject.options, variables)
+        return Session(self.programs, subject.name, units, directory, preloads, data_mib, subject.options, variables,
+                       apart)
 
     def need_images(self, count):
         if self.cluster is None:

@@ -1,6 +1,7 @@
 """One daemon serving simulated rings, and a load generator that drives it."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -24,12 +25,14 @@ class Session:
     """
 
     def __init__(self, programs, subject, units, directory, preloads=(), data_mib=64, options=(), variables=None,
-                 load_cpu=None):
+                 apart=False):
         self.programs, self.subject, self.units = programs, subject, units
         self.directory = pathlib.Path(directory)
         self.preloads, self.data_mib, self.options = list(preloads), data_mib, list(options)
         self.variables = dict(variables or {})
-        self.load_cpu = load_cpu
+        cpus = sorted(os.sched_getaffinity(0)) if apart else []
+        self.load_pin = ["taskset", "-c", str(cpus[-1])] if len(cpus) > 1 else []
+        self.daemon_pin = ["taskset", "-c", ",".join(map(str, cpus[:-1]))] if len(cpus) > 1 else []
         self.daemon = self.load = None
 
     def __enter__(self):
@@ -52,9 +55,8 @@ class Session:
 
     def _start_load(self):
         nodes = self.directory / "nodes"
-        pin = ["taskset", "-c", str(self.load_cpu)] if self.load_cpu is not None else []
         self.load = world.Process(
-            [*pin, str(self.programs.ring_load), "--nodes", str(nodes), "--units", str(len(self.units)),
+            [*self.load_pin, str(self.programs.ring_load), "--nodes", str(nodes), "--units", str(len(self.units)),
              "--data-mib", str(self.data_mib)], self.directory / "load.log",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.map_size = self._answer()["map_size"]
@@ -68,6 +70,7 @@ class Session:
             logs = self.directory / "tcmu-log"
             logs.mkdir(exist_ok=True)
             command = [str(self.programs.tcmu_runner), "--tcmu-log-dir", str(logs), *self.options]
+        command = self.daemon_pin + command
         environment = world.environment_with(self.preloads, **self.variables)
         self.daemon = world.start_in_world(self.directory, command, environment, self.directory / "daemon.log")
 
