@@ -69,7 +69,7 @@ def _isolated(mode):
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
     return Suite(f"the daemon alone, librbd instant ({mode})", subjects,
                  _grid((1, 32, 128), counted=(1, 32)) + (Load("randrw", 32),) + sequential, INSTANT_BYTES,
-                 apart=mode == "instant")
+                 spin=2000 if mode == "instant" else 0, apart=mode == "instant")
 
 
 _RBD = {"backend": "rbd", "config": "rbd/rbd/bench{}"}

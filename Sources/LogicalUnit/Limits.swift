@@ -8,8 +8,11 @@ public enum Limits {
     /// hw_max_sectors is 8192 blocks of 512 bytes, which is the same.
     public static let segments = 1024
 
-    /// Commands taken from one ring before the loop looks at its other units.
-    public static let batch = 256
+    /// Commands taken from one ring before they are submitted and the loop looks at its other units, and answers after
+    /// which the doorbell is rung. Large enough to make the system calls per command few, small enough that the
+    /// initiator works on the first answers while the rest of a burst is still being served; with whole bursts the two
+    /// would take turns, and the loop would sleep between them.
+    public static let batch = 16
 
     /// Buffer in bytes for what the unit puts together itself: replicated WRITE SAME blocks, and the present
     /// content in COMPARE AND WRITE. Mapped when first needed.

@@ -116,7 +116,13 @@ extension LogicalUnit where Backend: ~Copyable {
         _ chain: UnsafeMutablePointer<CompletionNode>
     ) -> UnsafeMutablePointer<CompletionNode>? {
         var next: UnsafeMutablePointer<CompletionNode>? = chain
+        var taken = 0
         while let node = next, node.pointee.unit == index {
+            if taken == Limits.batch {
+                taken = 0
+                publishEarly()
+            }
+            taken += 1
             // Read before the command goes on: its next operation uses the node again.
             next = node.pointee.following
             let result = IOResult(code: node.pointee.result, detail: node.pointee.detail)

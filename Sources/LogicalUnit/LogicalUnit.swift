@@ -214,6 +214,11 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         }
     }
 
+    /// Shows the kernel what was answered so far, in the middle of a long chain of answers.
+    mutating func publishEarly() {
+        if !publish() { loseRing(.ringGone) }
+    }
+
     /// Shows the kernel what was answered in this turn. - Returns: false if its side is gone.
     private mutating func publish() -> Bool {
         guard let answered = ring?.publish(), answered > 0 else { return true }
