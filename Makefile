@@ -10,10 +10,10 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab conformance demo bench fuzz install deb doc clean
+.PHONY: help build release test lint format lab conformance demo bench bench-check fuzz install deb doc clean
 
 help: ## say what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## build tcmud for debugging
 	$(SWIFT) build --product tcmud
@@ -41,6 +41,9 @@ demo: ## from nothing to a SCSI disk on Ceph; HOST=1 on this machine's own kerne
 
 bench: ## commands per second, CPU, doorbells and allocations per command
 	$(SWIFT) run -c release ring-bench
+
+bench-check: ## has the data path become dearer? instructions and time per command; ARGS=--update writes thresholds
+	@Benchmarks/InProcess/check $(ARGS)
 
 fuzz: ## hostile input to decoders, parameter lists, configuration texts and a whole unit, a minute each
 	Tests/Fuzz/fuzz.sh

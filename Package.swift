@@ -133,7 +133,14 @@ let testing: [Target] = [
 
 let package = Package(
     name: "swift-tcmu",
-    products: [.executable(name: "tcmud", targets: ["tcmud"])],
+    products: [
+        .executable(name: "tcmud", targets: ["tcmud"]),
+        // For Benchmarks/InProcess, a package of its own; nobody else is to build on these (docs/adr/0003).
+        .library(
+            name: "DataPath",
+            targets: ["SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "LogicalUnit"]),
+        .library(name: "TCMUTestKit", targets: ["TCMUTestKit"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

@@ -39,6 +39,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Gives the unit a new ring after the old one was lost or dropped.
     mutating func install(_ ring: consuming CommandRing) {
         precondition(slots.inUse == 0, "a ring is replaced while commands are in flight")
+        saysLength = ring.features.contains(.readLength)
         self.ring = consume ring
         mode = .serving
     }

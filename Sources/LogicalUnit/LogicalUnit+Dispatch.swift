@@ -78,9 +78,13 @@ extension LogicalUnit where Backend: ~Copyable {
     ///
     /// - Returns: what to answer when it is shorter: the original's INTERNAL TARGET FAILURE, and nothing is read
     ///   beyond what came.
+    @inline(__always)
     mutating func fitBuffer(_ slot: Int, to bytes: UInt64) -> CommandOutcome? {
+        slots[slot].pointee.segmentBytes == bytes ? nil : cutBuffer(slot, to: bytes)
+    }
+
+    private mutating func cutBuffer(_ slot: Int, to bytes: UInt64) -> CommandOutcome? {
         let delivered = slots[slot].pointee.segmentBytes
-        if delivered == bytes { return nil }
         if delivered < bytes {
             tellShortBuffer(slots[slot].pointee.cdb, expected: bytes, delivered: delivered)
             return .check(.internalTargetFailure)

@@ -185,11 +185,6 @@ extension LogicalUnit where Backend: ~Copyable {
         finish(command, .good)
     }
 
-    /// The initiator can be told how much of its buffer is valid.
-    var saysLength: Bool {
-        mutating get { ring?.features.contains(.readLength) ?? false }
-    }
-
     /// Zeroes the data buffer from byte `count` on: the kernel hands out all of it, and the data area holds what
     /// earlier commands left there.
     func zeroRest(_ slot: Int, from count: UInt64) {

@@ -20,6 +20,9 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     var backend: Backend
     var ring: CommandRing?
+    /// The initiator can be told how much of its buffer is valid. Kept beside the ring, which is not looked into for it
+    /// per command.
+    var saysLength: Bool
     var slots: SlotTable
     let index: UInt32
     let profile: UnitProfile
@@ -94,6 +97,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         modes = advertisement.modePages
         isWriteProtected = advertisement.modePages.isWriteProtected
         self.backend = backend
+        saysLength = ring.features.contains(.readLength)
         self.ring = consume ring
         self.slots = slots
         self.index = index
@@ -206,7 +210,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         dispatch(command)
     }
 
-    private func copyCommandBlock(_ entry: RingEntry, into record: UnsafeMutablePointer<CommandSlot>) {
+    private mutating func copyCommandBlock(_ entry: RingEntry, into record: UnsafeMutablePointer<CommandSlot>) {
         // SAFETY: the temporary is only used inside; 32 bytes are CDB's capacity.
         withUnsafeTemporaryAllocation(byteCount: CDB.capacity, alignment: 8) { buffer in
             let count = ring?.copyCommandBlock(entry, into: buffer) ?? 0
@@ -275,6 +279,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     }
 
     /// Answers a command, and only that: its slot stays in use.
+    @inline(__always)
     mutating func respond(_ record: UnsafeMutablePointer<CommandSlot>, _ outcome: CommandOutcome) {
         let commandID = record.pointee.commandID
         switch outcome {
@@ -288,15 +293,20 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         case .status(let status):
             counters.busy &+= 1
             ring?.complete(RingResponse(commandID: commandID, status: status.rawValue))
-        case .check(let sense):
-            counters.checkConditions &+= 1
-            let count =
-                modes.descriptorSense
-                ? sense.descriptor(into: senseBuffer.bytes) : sense.fixed(into: senseBuffer.bytes)
-            ring?.complete(
-                RingResponse(commandID: commandID, status: Status.checkCondition.rawValue),
-                sense: UnsafeRawBufferPointer(rebasing: senseBuffer.bytes[..<count]))
+        case .check(let sense): respond(commandID, sense)
         }
+    }
+
+    /// CHECK CONDITION. Apart and not inlined, so that the usual answers do not carry its weight.
+    @inline(never)
+    private mutating func respond(_ commandID: UInt16, _ sense: Sense) {
+        counters.checkConditions &+= 1
+        let count =
+            modes.descriptorSense
+            ? sense.descriptor(into: senseBuffer.bytes) : sense.fixed(into: senseBuffer.bytes)
+        ring?.complete(
+            RingResponse(commandID: commandID, status: Status.checkCondition.rawValue),
+            sense: UnsafeRawBufferPointer(rebasing: senseBuffer.bytes[..<count]))
     }
 
     // MARK: - Things told once

@@ -46,22 +46,29 @@ struct SlotTable: ~Copyable {
     }
 
     /// Takes a free slot; nil when all are in use.
+    @inline(__always)
     mutating func acquire() -> PendingCommand? {
         let index: Int
         if firstFree >= 0 {
             index = Int(firstFree)
             firstFree = slots[index].nextFree
-        } else if initialised < capacity {
-            index = initialised
-            let node = CompletionNode(unit: unit, slot: UInt32(index), inbox: inbox)
-            (slots + index).initialize(to: CommandSlot(node: node))
-            initialised += 1
         } else {
-            return nil
+            guard initialised < capacity else { return nil }
+            index = initialise()
         }
         inUse += 1
         slots[index].state = .held
         return PendingCommand(slot: index)
+    }
+
+    /// Makes one more slot. Not inlined: it is large, and done once for each.
+    @inline(never)
+    private mutating func initialise() -> Int {
+        let index = initialised
+        let node = CompletionNode(unit: unit, slot: UInt32(index), inbox: inbox)
+        (slots + index).initialize(to: CommandSlot(node: node))
+        initialised += 1
+        return index
     }
 
     /// Frees the slot of an answered command.

@@ -14,6 +14,9 @@ public import Glibc
 /// entries' lengths were is remembered here, so that nothing is read from shared memory a second time.
 ///
 /// Used by the thread that owns the unit, nobody else.
+///
+/// What is called per command is `mutating` even where it alters nothing: the compiler copies the whole value for a
+/// method that only borrows it out of an optional or from another mutating method.
 public struct CommandRing: ~Copyable {
     private let region: SharedRegion
     private let ring: UnsafeMutableRawPointer
@@ -132,7 +135,8 @@ public struct CommandRing: ~Copyable {
     /// Copies the CDB of an entry just taken into `buffer`. - Returns: bytes copied.
     ///
     /// The entry does not say how long its CDB is; what follows the CDB up to the entry's end may come along.
-    public func copyCommandBlock(_ entry: RingEntry, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @inline(__always)
+    public mutating func copyCommandBlock(_ entry: RingEntry, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         let count = min(buffer.count, entry.commandBlockLimit)
         let source = UnsafeRawBufferPointer(start: region.base + entry.commandBlockOffset, count: count)
         buffer.copyMemory(from: source)
@@ -150,28 +154,31 @@ public struct CommandRing: ~Copyable {
     /// - Parameter buffer: room for `entry.segmentCount` iovecs.
     /// - Returns: how many there are (empty ones are left out) and their bytes together.
     /// - Throws: `segmentBounds` if one does not lie in the data area.
-    public func copySegments(
+    public mutating func copySegments(
         _ entry: RingEntry, into buffer: UnsafeMutablePointer<iovec>
     ) throws(RingError) -> (count: Int, bytes: UInt64) {
-        let source = ring + Int(entry.offset) + CTCMU_REQUEST_SIZE
-        let limit = UInt64(region.size)
-        var count = 0
+        var source = ring + Int(entry.offset) + CTCMU_REQUEST_SIZE
+        let limit = UInt64(truncatingIfNeeded: region.size)
+        var target = buffer
         var bytes: UInt64 = 0
-        for index in 0..<entry.segmentCount {
-            let at = source + index * CTCMU_IOVEC_SIZE
-            let offset = ctcmu_load_u64(at)
-            let length = ctcmu_load_u64(at + 8)
-            guard offset >= dataOffset, offset <= limit, length <= limit - offset else {
+        var left = entry.segmentCount
+        while left > 0 {
+            left &-= 1
+            let offset = ctcmu_load_u64(source)
+            let length = ctcmu_load_u64(source + 8)
+            guard offset >= dataOffset, offset <= limit, length <= limit &- offset else {
                 throw .segmentBounds(at: entry.offset, offset: offset, length: length)
             }
+            source += CTCMU_IOVEC_SIZE
             if length == 0 { continue }
-            // SAFETY: offset + length <= the mapping's size, checked above; the fields were read once.
-            buffer[count] = iovec(iov_base: region.base + Int(offset), iov_len: Int(length))
-            count += 1
+            // SAFETY: offset + length <= the mapping's size, which is an Int, checked above; the fields were read once.
+            target.pointee = iovec(
+                iov_base: region.base + Int(truncatingIfNeeded: offset), iov_len: Int(truncatingIfNeeded: length))
+            target += 1
             // Bound: at most 2^28 segments of at most the mapping's size each cannot overflow 64 bits.
             bytes &+= length
         }
-        return (count, bytes)
+        return (target - buffer, bytes)
     }
 
     /// Writes a response over the oldest open entry. Nothing is visible before ``publish()``.
@@ -224,6 +231,7 @@ public struct CommandRing: ~Copyable {
 
     // MARK: - Bookkeeping
 
+    @inline(__always)
     private mutating func take(_ length: UInt32, answered: Bool) {
         lengths[newest & lengthsMask] = answered ? length : length | CommandRing.skipFlag
         newest += 1
@@ -238,11 +246,15 @@ public struct CommandRing: ~Copyable {
     }
 
     /// Moves the tail past pads and notices that have come to be the oldest.
+    @inline(__always)
     private mutating func skipUnanswered() {
         while oldest < newest, lengths[oldest & lengthsMask] & CommandRing.skipFlag != 0 { advanceTail() }
     }
 
-    private func checkedCommand(_ entry: UnsafeMutableRawPointer, length: UInt32) throws(RingError) -> RingEntry {
+    @inline(__always)
+    private mutating func checkedCommand(
+        _ entry: UnsafeMutableRawPointer, length: UInt32
+    ) throws(RingError) -> RingEntry {
         guard length >= UInt32(CTCMU_RESPONSE_SIZE) else {
             throw .entryLength(
                 at: cursor, operation: UInt8(CTCMU_OP_CMD), length: length, available: ringSize - cursor)
@@ -266,7 +278,7 @@ public struct CommandRing: ~Copyable {
             commandBlockOffset: Int(commandBlock), commandBlockLimit: Int(end - commandBlock))
     }
 
-    private func checkedNotice(
+    private mutating func checkedNotice(
         _ entry: UnsafeMutableRawPointer, length: UInt32
     ) throws(RingError) -> TaskManagementNotice {
         let count = ctcmu_load_u32(entry + 12)
