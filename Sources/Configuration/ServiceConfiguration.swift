@@ -12,8 +12,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// leaves them to the scheduler. Default: empty.
     public var loopCPUs: [Int] = []
     /// For how long, in microseconds, a loop may watch for a unit's next command before it sleeps; a unit's own `spin`
-    /// option outranks it. Default: 32 with four CPUs and more; with fewer, a CPU that watches is one that the backend
-    /// lacks, and it is 0.
+    /// option outranks it. Default: 32 with four CPUs and more. With two or three a CPU that watches is one that the
+    /// backend may lack, and it is 4, about what a sleep and a wake-up cost; with one it is 0.
     public var spinMicroseconds: UInt32
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
@@ -43,7 +43,12 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// The defaults of each setting.
     public init() {
         loopThreads = Self.defaultLoopThreads
-        spinMicroseconds = Self.onlineCPUs >= 4 ? DeviceConfiguration.longestSpin : 0
+        spinMicroseconds =
+            switch Self.onlineCPUs {
+            case 1: 0
+            case 2, 3: 4
+            default: DeviceConfiguration.longestSpin
+            }
         openTimeout = .seconds(25)
         removeTimeout = .seconds(25)
         lockFile = "/run/tcmu.lock"
