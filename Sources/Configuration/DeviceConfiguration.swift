@@ -70,7 +70,8 @@ public struct DeviceConfiguration: Equatable, Sendable {
         if isInFront, rest.utf8.first == UInt8(ascii: ";"), let cut = rest.cut(atFirst: ";") { rest = cut.after }
         parameters = String(rest)
         commandTimeout = timeout == 0 ? nil : .seconds(Int64(timeout))
-        cleaned = "\(subtype)/\(parameters)"
+        let identity = subtype == "rbd" ? RBDConfiguration.identity(of: parameters) : parameters
+        cleaned = "\(subtype)/\(identity)"
     }
 
     /// Microseconds beyond which watching is not worth a CPU.

@@ -1,5 +1,6 @@
 /// Where an RBD image is and how it is opened:
-/// `<pool>[/<namespace>]/<image>[@<snapshot>][;osd_op_timeout=<seconds>;conf=<path>;id=<name>]`.
+/// `<pool>[/<namespace>]/<image>[@<snapshot>][;osd_op_timeout=<seconds>;conf=<path>;id=<name>]`, and further
+/// `;connection_group=<name>` and the options of Ceph in ``clientOptions``.
 public struct RBDConfiguration: Equatable, Sendable {
     /// The pool's name.
     public let pool: String
@@ -16,9 +17,20 @@ public struct RBDConfiguration: Equatable, Sendable {
     public let configurationFile: String?
     /// Cephx name without the `client.` in front; nil is `admin`.
     public let user: String?
+    /// Images with the same name here share one connection to the cluster; nil is a connection of its own.
+    public let connectionGroup: String?
+    /// Options for Ceph's client libraries by name; values as written, for Ceph to judge.
+    public let clientSettings: [String: String]
     /// Options of other daemons or with a spelling mistake, as written: skipped, as the original does, but worth a
     /// line in the log.
     public let ignoredOptions: [String]
+
+    /// Options of librbd and librados that a unit's text may set over ceph.conf. Few on purpose: what belongs to an
+    /// image can be in its metadata (`rbd config image set`), and what belongs to the host in ceph.conf.
+    public static let clientOptions: [StaticString] = [
+        "rbd_non_blocking_aio", "rbd_disable_zero_copy_writes", "librados_thread_count", "ms_async_op_threads",
+        "objecter_inflight_ops", "objecter_inflight_op_bytes",
+    ]
 
     /// Parses what follows `rbd/`. Options come in any order; given more than once, the last one counts.
     ///
@@ -32,6 +44,8 @@ public struct RBDConfiguration: Equatable, Sendable {
         var timeout: UInt32?
         var file: String?
         var name: String?
+        var group: String?
+        var settings: [String: String] = [:]
         var ignored: [String] = []
         for option in ConfigurationOption.list(options) {
             if option.key.isExactly("osd_op_timeout") {
@@ -41,6 +55,10 @@ public struct RBDConfiguration: Equatable, Sendable {
                 file = String(try option.requiredValue(expected: "the path of a ceph.conf"))
             } else if option.key.isExactly("id") {
                 name = String(try option.requiredValue(expected: "a cephx name without the client. in front"))
+            } else if option.key.isExactly("connection_group") {
+                group = String(try option.requiredValue(expected: "the name of a group"))
+            } else if Self.clientOptions.contains(where: { option.key.isExactly($0) }) {
+                settings[String(option.key)] = String(try option.requiredValue(expected: "a value that Ceph takes"))
             } else {
                 ignored.append(String(option.text))
             }
@@ -48,7 +66,20 @@ public struct RBDConfiguration: Equatable, Sendable {
         operationTimeout = timeout
         configurationFile = file
         user = name
+        connectionGroup = group
+        clientSettings = settings
         ignoredOptions = ignored
+    }
+
+    /// `parameters` without the options that only say how the image is reached. They came after the original, and setting
+    /// one must not make another device of the unit to those who read the text in VPD page 83h.
+    public static func identity(of parameters: String) -> String {
+        let parts = Substring(parameters).parts(separatedBy: ";")
+        let kept = parts.dropFirst().filter { part in
+            let key = part.cut(atFirst: "=")?.before ?? part
+            return !key.isExactly("connection_group") && !clientOptions.contains(where: { key.isExactly($0) })
+        }
+        return ([parts[0]] + kept).joined(separator: ";")
     }
 
     private static func names(

@@ -168,6 +168,8 @@ struct DeviceOpening: Sendable {
         options.osdOperationTimeoutSeconds = image.operationTimeout.map { Int($0) }
         options.confPath = image.configurationFile
         options.cephxID = image.user
+        options.connectionGroup = image.connectionGroup
+        options.settings = image.clientSettings.map { RBDSetting($0.key, $0.value) }
         do throws(BackendError) {
             let backend = try RBDBackend.open(
                 options, expectedSize: size, blockSize: profile.capacity.blockSize)

@@ -1,24 +1,27 @@
 internal import BlockBackend
+internal import Glibc
 
-extension RadosCluster {
+extension RadosContext {
     /// Everything that is set before connecting: ceph.conf, the unit's own settings, the bounds on waiting.
     ///
     /// - Returns: lines for the log.
-    func configure(_ options: RBDOptions) throws(BackendError) -> [String] {
+    func configure(_ profile: ClientProfile) throws(BackendError) -> [String] {
         var notes: [String] = []
         let waits = ["client_mount_timeout", "rados_mon_op_timeout"]
-        let defaults = waits.map { setting($0) }
-        if let note = try readConfiguration(options.confPath) { notes.append(note) }
-        for (name, before) in zip(waits, defaults) where setting(name) == before {
-            // Stock values are 300 s and no limit. A conf that writes exactly those down is not told apart.
-            try set(name, String(options.connectTimeoutSeconds))
+        let workers = "ms_async_op_threads"
+        let stock = (waits + [workers]).map { (name: $0, value: setting($0)) }
+        if let note = try readConfiguration(profile.confPath) { notes.append(note) }
+        // Stock values are 300 s and no limit for the waits. A conf that writes exactly those down is not told apart.
+        for (name, value) in stock where setting(name) == value {
+            let cpus = sysconf(CInt(_SC_NPROCESSORS_ONLN))
+            try set(name, String(name == workers ? messengerWorkers(cpus: cpus) : profile.connectTimeoutSeconds))
         }
-        for entry in options.settings { try set(entry.name, entry.value) }
+        for entry in profile.settings { try set(entry.name, entry.value) }
         // The unit advertises no volatile cache, and zero-copy writes need the cache off.
         try set("rbd_cache", "false")
 
         let timeout = OperationTimeout(
-            configured: options.osdOperationTimeoutSeconds,
+            configured: profile.osdOperationTimeoutSeconds,
             cluster: seconds("rados_osd_op_timeout"),
             heartbeatGrace: seconds("osd_heartbeat_grace") ?? 20,
             heartbeatInterval: seconds("osd_heartbeat_interval") ?? 6)
@@ -30,4 +33,11 @@ extension RadosCluster {
     private func seconds(_ name: String) -> Int? {
         setting(name).flatMap(leadingNumber).map(Int.init(clamping:))
     }
+}
+
+/// Workers of the messenger that all connections of a context share: one per CPU. The stock three would be one client's
+/// share, and a worker is what a busy image saturates first.
+package func messengerWorkers(cpus: Int) -> Int {
+    // Bound: 24 is the most that librados takes.
+    min(max(cpus, 3), 24)
 }

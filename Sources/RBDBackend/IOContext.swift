@@ -1,22 +1,24 @@
 internal import BlockBackend
 internal import CRBD
 
-/// A pool and a namespace of a connected cluster. Owns its connection, so that the two end in the right order.
+/// A pool and a namespace of a connected cluster. Holds its connection, so that the two end in the right order.
 struct IOContext: ~Copyable {
     let handle: rados_ioctx_t
-    let cluster: RadosCluster
+    private let connection: Connection
+    var cluster: RadosCluster { connection.cluster }
 
     /// Opens `pool` for I/O within `namespace`. - Throws: ENOENT where the pool does not exist, EPERM without
     /// the capability to see it.
-    init(_ cluster: consuming RadosCluster, pool: String, namespace: String?) throws(BackendError) {
+    init(_ connection: Connection, pool: String, namespace: String?) throws(BackendError) {
         var handle: rados_ioctx_t?
-        let code = rados_ioctx_create(cluster.handle, pool, &handle)
+        let code = rados_ioctx_create(connection.cluster.handle, pool, &handle)
         guard code >= 0, let handle else {
-            throw failure(code, "cannot open pool \(pool) as \(cluster.user)", expected: "an existing pool")
+            throw failure(
+                code, "cannot open pool \(pool) as \(connection.cluster.user)", expected: "an existing pool")
         }
         if let namespace { rados_ioctx_set_namespace(handle, namespace) }
         self.handle = handle
-        self.cluster = cluster
+        self.connection = connection
     }
 
     deinit {

@@ -46,11 +46,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         _ options: RBDOptions, expectedSize: UInt64, blockSize: UInt32
     ) throws(BackendError) -> RBDBackend {
         try options.validate()
-        let cluster = try RadosCluster(id: options.cephxID)
-        var notes = try cluster.configure(options)
-        try cluster.connect()
-        let context = try IOContext(cluster, pool: options.pool, namespace: options.namespace)
-        let image = try RBDImage(context, options)
+        var notes: [String] = []
+        let image = try connectAndOpen(options, &notes)
 
         let size = try image.size()
         guard size == expectedSize else {
@@ -62,6 +59,33 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         let capabilities = try settleCapabilities(image, options, blockSize: blockSize, notes: &notes)
         let survey = try ImageSurvey(image)
         return RBDBackend(image: image, survey: survey, size: size, capabilities: capabilities, notes: notes)
+    }
+
+    private static func connectAndOpen(
+        _ options: RBDOptions, _ notes: inout [String]
+    ) throws(BackendError) -> RBDImage {
+        let profile = ClientProfile(options)
+        let connection = try RadosConnections.shared.connect(profile, group: options.connectionGroup)
+        do throws(BackendError) {
+            notes = connection.cluster.context.notes
+            return try openImage(options, connection)
+        } catch {
+            guard error.errno == blocklisted, connection.isShared else { throw error }
+            RadosConnections.shared.retire(connection)
+            let fresh = try RadosConnections.shared.connect(profile, group: options.connectionGroup)
+            notes = fresh.cluster.context.notes
+            notes.append(
+                """
+                connection_group \(options.connectionGroup ?? ""): client.\(connection.cluster.instanceID) is blocklisted; \
+                connected anew, units opened before stay on the old connection
+                """)
+            return try openImage(options, fresh)
+        }
+    }
+
+    private static func openImage(_ options: RBDOptions, _ connection: Connection) throws(BackendError) -> RBDImage
+    {
+        try RBDImage(IOContext(connection, pool: options.pool, namespace: options.namespace), options)
     }
 
     private init(
@@ -76,7 +100,15 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         openNotes = notes
     }
 
-    /// Closes the image and the connection. Blocks: librbd flushes, gives back the lock, and with the cluster away
+    /// The number of the client that the image is open by, as `ceph osd dump` and lock owners have it; 0 once closed.
+    package var clientInstance: UInt64 {
+        switch image {
+        case .some(let image): image.context.cluster.instanceID
+        case .none: 0
+        }
+    }
+
+    /// Closes the image, and the connection with its last image. Blocks: librbd flushes, gives back the lock, and with the cluster away
     /// waits for the OSD time-out. Every ticket must be back; operations must not follow.
     public mutating func close() {
         surveys.finish()
@@ -97,7 +129,7 @@ private func settleCapabilities(
 ) throws(BackendError) -> BackendCapabilities {
     let layout = try image.layout()
     let settings = image.effectiveSettings([
-        "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode",
+        "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode", "rbd_disable_zero_copy_writes",
     ])
     let geometry = ImageGeometry(
         objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
@@ -117,6 +149,10 @@ private func settleCapabilities(
     capabilities.forceUnitAccess = !capabilities.volatileCache
     if capabilities.volatileCache {
         notes.append("rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
+    }
+    if !capabilities.readOnly && settings["rbd_disable_zero_copy_writes"] == "false" {
+        notes.append(
+            "rbd_disable_zero_copy_writes is off: writes that a stalled OSD has not taken outlast osd_op_timeout")
     }
     // A cache writes back in pieces of its own, and a journal's replay may end between two of one write.
     let hasPersistentCache = settings["rbd_persistent_cache_mode"].map { $0 != "disabled" } ?? false

@@ -9,11 +9,13 @@ func failure(_ code: CInt, _ tried: String, expected: String) -> BackendError {
     return BackendError(errno, "\(tried): \(reason(errno)); expected \(expected)")
 }
 
+/// ESHUTDOWN, "cannot send after transport endpoint shutdown": librados' EBLOCKLISTED.
+let blocklisted = Errno(rawValue: 108)
+
 /// What `errno` means when it comes from Ceph.
 package func reason(_ errno: Errno) -> String {
     switch errno {
-    // ESHUTDOWN, "cannot send after transport endpoint shutdown": librados' EBLOCKLISTED.
-    case Errno(rawValue: 108): "this client is blocklisted in the cluster"
+    case blocklisted: "this client is blocklisted in the cluster"
     case .timedOut: "no answer in time"
     case .permissionDenied: "access denied by cephx"
     case .notPermitted: "the cephx user lacks a key or the capability"

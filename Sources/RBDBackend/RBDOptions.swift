@@ -24,6 +24,9 @@ public struct RBDOptions: Sendable, Equatable {
     /// Seconds to wait for a monitor when connecting and for each monitor command, unless ceph.conf has its own
     /// `client_mount_timeout` or `rados_mon_op_timeout`: an unreachable cluster must fail, not hang.
     public var connectTimeoutSeconds = 20
+    /// Units with the same name here share one connection, and must have the same conf, id, time-outs and settings. Nil is
+    /// a connection of its own. Only for units that fail over together: the cluster blocklists whole connections.
+    public var connectionGroup: String?
     /// Further librados and librbd settings, applied over ceph.conf: `librados_thread_count`,
     /// `rbd_non_blocking_aio` and so on. `rbd_cache` stays off whatever stands here.
     public var settings: [RBDSetting] = []
@@ -49,7 +52,7 @@ public struct RBDOptions: Sendable, Equatable {
     package func validate() throws(BackendError) {
         let named: [(what: String, value: String?)] = [
             ("pool", pool), ("namespace", namespace), ("image", image), ("snapshot", snapshot),
-            ("conf", confPath), ("id", cephxID),
+            ("conf", confPath), ("id", cephxID), ("connection group", connectionGroup),
         ]
         for (what, value) in named {
             guard let value else { continue }
@@ -67,7 +70,7 @@ public struct RBDOptions: Sendable, Equatable {
 }
 
 /// One line of ceph.conf: the name of an option and its value as text.
-public struct RBDSetting: Sendable, Equatable {
+public struct RBDSetting: Sendable, Hashable {
     /// Ceph's name of the option.
     public var name: String
     /// Its value, written as ceph.conf has it.

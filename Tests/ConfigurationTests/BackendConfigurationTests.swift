@@ -34,6 +34,34 @@ struct BackendConfigurationTests {
         #expect(configuration.ignoredOptions == [])
     }
 
+    @Test("an rbd connection group, and options for Ceph's client")
+    func clientOptions() throws {
+        let text = "p/i;rbd_non_blocking_aio=false;connection_group=a;ms_async_op_threads=1;ms_async_op_threads=4"
+        let configuration = try RBDConfiguration(parsing: text)
+        #expect(configuration.connectionGroup == "a")
+        #expect(configuration.clientSettings == ["rbd_non_blocking_aio": "false", "ms_async_op_threads": "4"])
+        #expect(configuration.ignoredOptions == [])
+        let plain = try RBDConfiguration(parsing: "p/i;rbd_cache=true")
+        #expect(plain.connectionGroup == nil)
+        #expect(plain.clientSettings == [:])
+        #expect(plain.ignoredOptions == ["rbd_cache=true"], "what would break a promise of the unit cannot be set")
+    }
+
+    @Test(
+        "how an rbd image is reached is no part of its identity",
+        arguments: [
+            ("p/i", "p/i"), ("p/i;", "p/i;"), ("p/i;osd_op_timeout=30;;x=y;", "p/i;osd_op_timeout=30;;x=y;"),
+            ("p/i;connection_group=a", "p/i"), ("p/i;connection_group=a;id=b", "p/i;id=b"),
+            ("p/i;id=b;rbd_non_blocking_aio=false;conf=c;ms_async_op_threads", "p/i;id=b;conf=c"),
+            ("connection_group=a", "connection_group=a"), ("p/i;connection_groups=a", "p/i;connection_groups=a"),
+        ])
+    func identity(parameters: String, expected: String) throws {
+        #expect(RBDConfiguration.identity(of: parameters) == expected)
+        #expect(try DeviceConfiguration(parsing: "rbd/\(parameters)").cleaned == "rbd/\(expected)")
+        #expect(try DeviceConfiguration(parsing: "rbd/\(parameters)").parameters == parameters)
+        #expect(try DeviceConfiguration(parsing: "mem/\(parameters)").cleaned == "mem/\(parameters)")
+    }
+
     @Test("options rbd does not know are handed back, not refused")
     func ignored() throws {
         let configuration = try RBDConfiguration(parsing: "p/i;idx=3;osd_op_timeouts=1;ro;conf=c")
@@ -60,6 +88,8 @@ struct BackendConfigurationTests {
                 #"osd_op_timeout is "ten", expected a whole number of seconds from 0 to 4294967295"#
             ),
             ("p/i;conf=", #"conf is "", expected the path of a ceph.conf"#),
+            ("p/i;connection_group=", #"connection_group is "", expected the name of a group"#),
+            ("p/i;rbd_non_blocking_aio", #"rbd_non_blocking_aio is "", expected a value that Ceph takes"#),
             ("p/i;conf=x;id=", #"id is "", expected a cephx name without the client. in front"#),
         ])
     func rbdRefused(text: String, message: String) throws {

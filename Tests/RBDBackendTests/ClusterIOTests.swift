@@ -10,6 +10,15 @@ import Testing
 struct ClusterIOTests {
     private static let mib = 1 << 20
 
+    /// Options of librbd that change how an operation runs and must not change what it does.
+    private static let options = [
+        [], ["rbd_disable_zero_copy_writes"], ["rbd_disable_zero_copy_writes", "rbd_non_blocking_aio"],
+    ]
+
+    private static func switchOff(_ names: [String]) -> (inout RBDOptions) -> Void {
+        { $0.settings = names.map { RBDSetting($0, "false") } }
+    }
+
     @Test(
         "bytes survive any split into segments",
         arguments: [
@@ -81,13 +90,15 @@ struct ClusterIOTests {
         backend.close()
     }
 
-    @Test("64 operations in flight each come back once, and closing right after the last is safe")
-    func depth() throws {
+    @Test(
+        "64 operations in flight each come back once, and closing right after the last is safe",
+        arguments: options)
+    func depth(without options: [String]) throws {
         let image = try ScratchImage()
         var random = SeededGenerator(seed: 64)
         let data = random.bytes(64 * 4096)
         for _ in 0..<5 {
-            var backend = try image.open()
+            var backend = try image.open(Self.switchOff(options))
             let answers = try Answers(count: 64)
             let buffers = (0..<64).map { Segments(Array(data[$0 * 4096..<($0 + 1) * 4096])) }
             for slot in 0..<64 {
@@ -227,11 +238,11 @@ struct ClusterIOTests {
 
     @Test(
         "a seeded mix of operations leaves what a plain array holds",
-        arguments: [1, 2, UInt64.random(in: 3...1 << 32)])
-    func mix(seed: UInt64) throws {
+        arguments: [1, 2, UInt64.random(in: 3...1 << 32)], options)
+    func mix(seed: UInt64, without options: [String]) throws {
         var random = SeededGenerator(seed: seed)
         let image = try ScratchImage()
-        var backend = try image.open()
+        var backend = try image.open(Self.switchOff(options))
         let answers = try Answers()
         var model = [UInt8](repeating: 0, count: Int(image.bytes))
         for step in 0..<250 {

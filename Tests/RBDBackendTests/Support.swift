@@ -28,17 +28,20 @@ struct TemporaryFile: ~Copyable {
         unlink(path)
     }
 
-    func contents() throws -> [UInt8] {
-        let descriptor = Glibc.open(path, O_RDONLY)
-        try #require(descriptor >= 0)
-        defer { Glibc.close(descriptor) }
-        var all: [UInt8] = []
-        var piece = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = Glibc.read(descriptor, &piece, piece.count)
-            if count <= 0 { return all }
-            all += piece[0..<count]
-        }
+    func contents() throws -> [UInt8] { try fileContents(path) }
+}
+
+/// All bytes of a file.
+func fileContents(_ path: String) throws -> [UInt8] {
+    let descriptor = Glibc.open(path, O_RDONLY)
+    try #require(descriptor >= 0)
+    defer { Glibc.close(descriptor) }
+    var all: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = Glibc.read(descriptor, &piece, piece.count)
+        if count <= 0 { return all }
+        all += piece[0..<count]
     }
 }
 

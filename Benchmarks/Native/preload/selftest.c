@@ -89,12 +89,16 @@ static int images(unsigned count, unsigned operations)
 {
     struct lane *lanes = calloc(count, sizeof *lanes);
     struct operation *all = calloc((size_t)count * operations, sizeof *all);
-    rados_t cluster;
+    rados_t cluster, other;
     rados_ioctx_t io;
     char text[64];
     CHECK(rados_create(&cluster, "someone") == 0 && rados_conf_set(cluster, "rbd_cache", "false") == 0);
     CHECK(rados_conf_get(cluster, "rbd_cache", text, sizeof text) == 0 && !strcmp(text, "false"));
     CHECK(rados_conf_get(cluster, "no_such_option", text, sizeof text) == -ENOENT);
+    CHECK(rados_create_with_context(&other, rados_cct(cluster)) == 0 && rados_connect(other) == 0);
+    CHECK(rados_conf_get(other, "rbd_cache", text, sizeof text) == 0 && !strcmp(text, "false"));
+    CHECK(rados_get_instance_id(other) != rados_get_instance_id(cluster));
+    rados_shutdown(other);
     const char *question = "{\"prefix\": \"df\", \"format\": \"json\"}";
     char *output = NULL, *status = NULL;
     size_t output_bytes, status_bytes;
