@@ -142,7 +142,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// Whether a turn would find something, by a look at memory: a command in the ring, or an answer of the backend.
     mutating func hasWork() -> Bool {
         // Commands for which there is no slot wait for an answer, which will be seen.
-        if mode == .serving, slots.inUse < slots.capacity, let isNews = ring?.hasNews, isNews { return true }
+        if mode == .serving, slots.inUse < slots.capacity, let isNews = ring?.hasNews(), isNews { return true }
         return slots.inUse > 0 && backend.hasAnswers
     }
 

@@ -83,7 +83,10 @@ public struct CommandRing: ~Copyable {
     public var isEmpty: Bool { oldest == newest && cursor == ctcmu_load_head(region.base) }
 
     /// True if the kernel has put something in that ``next()`` would take. Reads memory only.
-    public var hasNews: Bool { newest - oldest <= lengthsMask && cursor != ctcmu_load_head(region.base) }
+    @inline(__always)
+    public mutating func hasNews() -> Bool {
+        newest - oldest <= lengthsMask && cursor != ctcmu_load_head(region.base)
+    }
 
     /// Size of the data area in bytes: how much all open commands together can carry.
     public var dataAreaSize: Int { region.size - Int(dataOffset) }
@@ -99,6 +102,8 @@ public struct CommandRing: ~Copyable {
                 head = ctcmu_load_head(region.base)
                 if cursor == head { return nil }
                 guard head < ringSize, head & 7 == 0 else { throw .head(head, ringSize: ringSize) }
+                let found = ctcmu_load_tail(region.base)
+                guard found == published else { throw .tailMoved(found, expected: published) }
             }
             if newest - oldest > lengthsMask { return nil }
             let entry = ring + Int(cursor)

@@ -21,6 +21,9 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     case head(UInt32, ringSize: UInt32)
     /// The tail found at attach is outside the ring or not a multiple of 8.
     case tail(UInt32, ringSize: UInt32)
+    /// The tail, which is ours, is not where it was left: somebody has reset the ring (`action/reset_ring`) while it was
+    /// served. What stands between our place and the new head may be commands of long ago.
+    case tailMoved(UInt32, expected: UInt32)
     /// An entry's length (bytes) is too short for its kind or runs past the head or the ring's end.
     case entryLength(at: UInt32, operation: UInt8, length: UInt32, available: UInt32)
     /// An entry's iovecs do not fit into it.
@@ -44,6 +47,8 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
             "ring of \(size) bytes at \(offset) does not fit into the mapping of \(mapping) bytes"
         case .head(let head, let size): "head \(head) is no entry boundary of a ring of \(size) bytes"
         case .tail(let tail, let size): "tail \(tail) is no entry boundary of a ring of \(size) bytes"
+        case .tailMoved(let tail, let expected):
+            "the tail is at \(tail), expected \(expected) as it was left: the ring was reset while it was served"
         case .entryLength(let at, let operation, let length, let available):
             "entry at \(at) (operation \(operation)) is \(length) bytes long where \(available) are possible"
         case .segmentCount(let at, let count, let length):

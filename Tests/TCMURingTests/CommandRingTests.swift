@@ -200,6 +200,20 @@ struct CommandRingTests {
         #expect(seen == [ids[1], ids[2]])
         #expect(kernel.resetRing() == [ids[0], ids[2]])
     }
+
+    @Test("a ring that is reset while it is served is noticed before anything of long ago is taken for new")
+    func resetUnderUs() throws {
+        let kernel = try RingSimulator()
+        var ring = try CommandRing(kernel.ringDescriptors())
+        let before = try (0..<3).map { _ in try #require(kernel.post(cdb: InitiatorCDB.testUnitReady)) }
+        while try ring.next() != nil {}
+        for id in before { ring.complete(RingResponse(commandID: id, status: 0)) }
+        #expect(ring.publish() == 3)
+        #expect(kernel.reapCompletions(withoutDoorbell: true).count == 3)
+        kernel.resetRing()
+        try #require(kernel.post(cdb: InitiatorCDB.testUnitReady) != nil)
+        #expect(throws: RingError.self) { try ring.next() }
+    }
 }
 
 /// All orders of `items`.
