@@ -6,7 +6,7 @@ internal import TCMUTestKit
 /// the unit's own work, and none of what plays the kernel.
 @main
 enum PathCounts {
-    /// Commands in the ring when the unit has its turn: what it costs per turn is shared by so many.
+    /// Commands in the ring when the unit is served.
     static let batch = 32
 
     static func main() throws {

@@ -8,6 +8,7 @@ struct InstantBackend: BlockBackend, ~Copyable {
     var capabilities: BackendCapabilities { BackendCapabilities() }
     var size: UInt64 { Self.bytes }
     var completionDescriptor: CInt { -1 }
+    var hasAnswers: Bool { false }
 
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         .done(.success)
@@ -83,6 +84,7 @@ struct HoldingBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     var capabilities: BackendCapabilities { BackendCapabilities() }
     var size: UInt64 { InstantBackend.bytes }
     var completionDescriptor: CInt { -1 }
+    var hasAnswers: Bool { false }
 
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         hold(ticket)
