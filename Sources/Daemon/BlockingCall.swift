@@ -43,7 +43,9 @@ enum BlockingCall {
             if clock.now >= end { return false }
             // A cancelled task must still wait: what it waits for is not cancelled.
             let length = pause
-            _ = await Task.detached { try? await Task.sleep(for: length) }.value
+            _ = await Task.detached(executorPreference: ControlThread.shared) {
+                try? await ControlThread.sleep(for: length)
+            }.value
             pause = min(pause * 2, .milliseconds(20))
         }
         return true

@@ -1,4 +1,5 @@
 internal import Configuration
+internal import Glibc
 public import Logging
 internal import ServiceLifecycle
 internal import SystemPackage
@@ -30,10 +31,20 @@ public struct DaemonOptions: Sendable {
         return configuration
     }
 
-    /// Checks what must hold, then serves until SIGTERM or SIGINT.
-    ///
-    /// - Returns: false if the daemon could not start or go on; the reason is in the log.
-    public func run(logger: Logger) async -> Bool {
+    /// Checks what must hold, then serves until SIGTERM or SIGINT, and ends the process: with status 1 if the daemon could
+    /// not start or go on; the reason is in the log. To be called on the main thread.
+    public func runProcess(logger: Logger) -> Never {
+        Task(executorPreference: ControlThread.shared) {
+            let served = await run(logger: logger)
+            // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
+            // would pull the ground from under them.
+            _exit(served ? 0 : 1)
+        }
+        while true { pause() }
+    }
+
+    /// - Returns: false if the daemon could not start or go on.
+    private func run(logger: Logger) async -> Bool {
         let configuration = configuration
         do throws(PreflightError) {
             let held = try Preflight(configuration, logger: logger)

@@ -14,9 +14,9 @@ extension Device {
         removedRequest = removedRequest ?? request
         let limit = environment.service.removeTimeout
         // A clock of its own: the steps below wait for a loop, and a loop may be stuck in a backend.
-        let answering = Task {
-            try await Task.sleep(for: limit)
-            answerRemoved()
+        let answering = Task(executorPreference: ControlThread.shared) {
+            try await ControlThread.sleep(for: limit)
+            await self.answerRemoved()
         }
         defer { answering.cancel() }
         switch life.removed() {
@@ -147,7 +147,7 @@ extension Device {
 
     /// As `closeUnit`, but waits no longer than `limit`. - Returns: false if it is not closed by then.
     private func closeUnit(atMost limit: Duration) async -> Bool {
-        Task { await closeUnit() }
+        Task(executorPreference: ControlThread.shared) { await self.closeUnit() }
         return await BlockingCall.wait(atMost: limit) { await self.life.state == .gone }
     }
 }

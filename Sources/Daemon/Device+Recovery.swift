@@ -12,9 +12,9 @@ extension Device {
     /// Starts a recovery behind the one before it.
     func startRecovery() {
         let before = recovery
-        recovery = Task {
+        recovery = Task(executorPreference: ControlThread.shared) {
             await before?.value
-            await recover()
+            await self.recover()
         }
     }
 
@@ -23,12 +23,12 @@ extension Device {
         if life.state == .recovering { await setBlocked(true) }
         guard let unit, let loop else { return }
         var pause = recoveryPause()
-        if recoveriesInARow > 0 { try? await Task.sleep(for: pause) }
+        if recoveriesInARow > 0 { try? await ControlThread.sleep(for: pause) }
         while life.state == .recovering {
             await giveUpRing(unit, loop)
             if let failure = await attachNewRing(unit, loop) {
                 logger.error("\(label): the ring cannot be replaced: \(failure); next attempt in \(pause)")
-                try? await Task.sleep(for: pause)
+                try? await ControlThread.sleep(for: pause)
                 pause = min(pause * 2, .seconds(30))
                 continue
             }

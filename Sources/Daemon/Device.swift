@@ -141,7 +141,7 @@ actor Device {
         logger.info("\(label): serving \(config), \(opened.bytes) bytes")
         // The others of its copy group know it by its serial number. Initiators that knew the unit before this daemon
         // started send no INQUIRY for which that would be read. Of a new unit it is not there yet.
-        if copyMembership != nil, life.origin == .existing { Task { await self.deliverFacts() } }
+        if copyMembership != nil, life.origin == .existing { startReadingFacts() }
         if action == .serveAndRecover {
             startRecovery()
         } else if life.origin == .existing {
@@ -162,7 +162,7 @@ actor Device {
         case .retry:
             let pause = min(30, 1 << min(attempts - 1, 5))
             logger.notice("\(label): initiators get BUSY; next attempt in \(pause) s")
-            try? await Task.sleep(for: .seconds(pause))
+            try? await ControlThread.sleep(for: .seconds(pause))
             if life.retryDue() == .open { return true }
             reporter.finish()
         default: reporter.finish()
@@ -214,12 +214,12 @@ actor Device {
         case .ringFailed(let error):
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
             if life.ringLost() == .recover { startRecovery() }
-        case .factsNeeded: Task { await self.deliverFacts() }
+        case .factsNeeded: startReadingFacts()
         case .ringGone:
             // After a removal this is no news. Without one (netlink was blocked) nobody else will tell.
             guard life.state != .closing && life.state != .gone else { return }
             logger.notice("\(label): has vanished without a word; closed")
-            Task { await self.remove(nil) }
+            Task(executorPreference: ControlThread.shared) { await self.remove(nil) }
         case .taskManagement(let name, let commands):
             logger.notice("\(label): \(name) for \(commands) commands in flight")
         case .commandsLate(let cdb, let count, let milliseconds):
@@ -255,6 +255,10 @@ actor Device {
         case .backendError(let cdb, let errno):
             logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
         }
+    }
+
+    private func startReadingFacts() {
+        Task(executorPreference: ControlThread.shared) { await self.deliverFacts() }
     }
 
     private func deliverFacts() async {
@@ -303,7 +307,9 @@ actor Device {
 
     /// Unblocks, again and again while the device is at work: blocked it would answer BUSY for ever.
     func unblock() async {
-        while life.state == .serving, !(await setBlocked(false)) { try? await Task.sleep(for: .seconds(2)) }
+        while life.state == .serving, !(await setBlocked(false)) {
+            try? await ControlThread.sleep(for: .seconds(2))
+        }
     }
 
     /// Closes the backend of a unit that no loop has any longer.
@@ -311,7 +317,7 @@ actor Device {
         // Without a thread to close it on it is kept: dropping an open unit is a mistake that stops the process.
         while await BlockingCall.run("close-\(node.nodeName)", { unit.closeBackend() }) == nil {
             logger.error("\(label): no thread left to close it on; tried again")
-            try? await Task.sleep(for: .seconds(1))
+            try? await ControlThread.sleep(for: .seconds(1))
         }
     }
 

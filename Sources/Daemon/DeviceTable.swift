@@ -72,7 +72,7 @@ actor DeviceTable {
         let all = Array(devices.values) + leaving
         let stopped = StopCount()
         for device in all {
-            Task {
+            Task(executorPreference: ControlThread.shared) {
                 await device.stop(within: limit)
                 stopped.add()
             }
@@ -96,7 +96,7 @@ actor DeviceTable {
     func reportStatus() {
         logger.notice("status: \(devices.count) devices")
         for device in devices.values.sorted(by: { $0.node.minor < $1.node.minor }) {
-            Task {
+            Task(executorPreference: ControlThread.shared) {
                 let line = await device.statusLine()
                 device.logger.notice("status: \(line)")
             }
@@ -151,7 +151,7 @@ actor DeviceTable {
     private func dismiss(_ device: Device, _ request: NetlinkRequest?) {
         devices[device.node.minor] = nil
         leaving.append(device)
-        Task { await device.remove(request) }
+        Task(executorPreference: ControlThread.shared) { await device.remove(request) }
     }
 
     private func reconfigured(_ announced: AnnouncedDevice, _ change: DeviceChange) {
@@ -162,7 +162,7 @@ actor DeviceTable {
             }
             return
         }
-        Task {
+        Task(executorPreference: ControlThread.shared) {
             let errno = await device.reconfigure(change)
             if let request = announced.request { environment.reply(request, errno) }
         }
@@ -176,9 +176,9 @@ actor DeviceTable {
                 after: (leaving + devices.values).last { $0.node.name.configuration == node.name.configuration },
                 environment: environment)
             devices[node.minor] = device
-            Task {
+            Task(executorPreference: ControlThread.shared) {
                 await device.run()
-                forget(device)
+                await self.forget(device)
             }
         } catch {
             logger.error("\(node.name.configuration.printable): \(error.message)")

@@ -56,7 +56,7 @@ struct TCMUService: Service {
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
         // Nobody waits for this one: a status may hang with the loop it asks.
-        let reporting = Task { await reportStatus(of: table) }
+        let reporting = Task(executorPreference: ControlThread.shared) { await reportStatus(of: table) }
         defer { reporting.cancel() }
         let wasAsked = await withGracefulShutdownHandler {
             for await event in listener.events where await table.handle(event) { await recoverEvents(table) }

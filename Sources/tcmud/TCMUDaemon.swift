@@ -1,11 +1,10 @@
 import ArgumentParser
 import Daemon
-import Glibc
 import Logging
 
 /// The daemon's command line. It stays in the foreground and logs to standard error.
 @main
-struct TCMUDaemon: AsyncParsableCommand {
+struct TCMUDaemon: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tcmud",
         abstract: "Serves the logical units that LIO hands to user space (TCMU): RBD images, files, memory.",
@@ -57,7 +56,7 @@ struct TCMUDaemon: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() {
         LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
         var logger = Logger(label: "tcmud")
         logger.logLevel = debug ? .debug : .info
@@ -68,9 +67,6 @@ struct TCMUDaemon: AsyncParsableCommand {
         options.spinMicroseconds = spin
         options.openTimeoutSeconds = openTimeout
         options.lockFile = lockFile
-        let served = await options.run(logger: logger)
-        // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
-        // would pull the ground from under them.
-        _exit(served ? 0 : 1)
+        options.runProcess(logger: logger)
     }
 }

@@ -48,6 +48,19 @@ struct TidyTests {
         }
     }
 
+    @Test("The control plane stays on its own thread")
+    func controlThread() throws {
+        // Each of these starts libdispatch's pool, which wakes up once a second from then on (ControlThread).
+        let forbidden = ["Task {", "Task(priority", "Task.detached {", "Task.sleep(", "Dispatch"]
+        for file in try SourceTree.files(in: "Sources/Daemon") where !file.path.hasSuffix("ControlThread.swift") {
+            for (number, line) in file.lines.enumerated() where !isComment(line) {
+                for word in forbidden where line.contains(word) {
+                    Issue.record("\(file.path):\(number + 1) uses \(word); ControlThread says what to use instead")
+                }
+            }
+        }
+    }
+
     @Test("Libraries do without Foundation")
     func foundation() throws {
         for folder in ["Sources", "Benchmarks"] {

@@ -1,0 +1,135 @@
+internal import Glibc
+internal import Reactor
+internal import Synchronization
+internal import SystemPackage
+
+/// The thread that the control plane's tasks and actors run on, and their timer.
+///
+/// Swift's own pool is libdispatch's on Linux. Its monitor wakes up once a second for as long as the process lives, from
+/// the first job on, and a daemon of which nobody wants anything shall sleep. One thread is enough: what may block runs on
+/// threads of its own (`BlockingCall`).
+///
+/// A task gets here by `executorPreference`; its child tasks and the actors it calls follow. `Task {}`, `Task.detached`
+/// and `Task.sleep` do not, so nothing in this module that runs while the daemon serves may use them.
+final class ControlThread: TaskExecutor, @unchecked Sendable {
+    // SAFETY: an immutable descriptor and a mutex; only the descriptor keeps the compiler from seeing it.
+
+    /// Nil if the system had no thread or descriptor for it at the start; then Swift's pool does the work.
+    static let shared: ControlThread? = start()
+
+    private let state = Mutex<State>(State())
+    private let wake: WakeSignal
+
+    private struct State {
+        var jobs: [UnownedJob] = []
+        var sleepers: [UInt64: Sleeper] = [:]
+        var lastSleeper: UInt64 = 0
+        /// The thread waits, or is about to.
+        var isParked = false
+    }
+
+    private struct Sleeper {
+        let end: ContinuousClock.Instant
+        let continuation: CheckedContinuation<Void, Never>
+    }
+
+    private init() throws(Errno) {
+        wake = try WakeSignal()
+    }
+
+    private static func start() -> ControlThread? {
+        guard let control = try? ControlThread() else { return nil }
+        guard let thread = OwnedThread(name: "tcmud-control", body: { control.serve() }) else { return nil }
+        thread.detach()
+        return control
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        change { state in state.jobs.append(job) }
+    }
+
+    /// As `Task.sleep(for:)`. - Throws: if the task is cancelled.
+    static func sleep(for length: Duration) async throws {
+        guard let shared else { return try await Task.sleep(for: length) }
+        await shared.sleep(until: .now + length)
+        try Task.checkCancellation()
+    }
+
+    private func sleep(until end: ContinuousClock.Instant) async {
+        let number = state.withLock { state in
+            state.lastSleeper += 1
+            return state.lastSleeper
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                change { state in state.sleepers[number] = Sleeper(end: end, continuation: continuation) }
+                // Ordering: a cancellation before the line above found nobody to wake, but is seen here.
+                if Task.isCancelled { awaken(number) }
+            }
+        } onCancel: {
+            awaken(number)
+        }
+    }
+
+    private func awaken(_ number: UInt64) {
+        state.withLock { $0.sleepers.removeValue(forKey: number) }?.continuation.resume()
+    }
+
+    private func change(_ body: (inout State) -> Void) {
+        let mustWake = state.withLock { state in
+            body(&state)
+            defer { state.isParked = false }
+            return state.isParked
+        }
+        if mustWake { wake.raise() }
+    }
+
+    // MARK: - The thread
+
+    private func serve() {
+        var watched = pollfd(fd: wake.descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            let turn = state.withLock { state in nextTurn(&state) }
+            for continuation in turn.rested { continuation.resume() }
+            for job in turn.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+            guard let milliseconds = turn.park else { continue }
+            // A signal, a time-out and news all lead to the next look.
+            if poll(&watched, 1, milliseconds) > 0 { wake.clear() }
+        }
+    }
+
+    private struct Turn {
+        var jobs: [UnownedJob] = []
+        var rested: [CheckedContinuation<Void, Never>] = []
+        /// With nothing to do: milliseconds to wait, -1 without end.
+        var park: Int32?
+    }
+
+    private func nextTurn(_ state: inout State) -> Turn {
+        var turn = Turn()
+        swap(&turn.jobs, &state.jobs)
+        let now = ContinuousClock.now
+        if !state.sleepers.isEmpty {
+            for (number, sleeper) in state.sleepers where sleeper.end <= now {
+                turn.rested.append(sleeper.continuation)
+                state.sleepers[number] = nil
+            }
+        }
+        state.isParked = turn.jobs.isEmpty && turn.rested.isEmpty
+        if state.isParked {
+            let next = state.sleepers.values.map(\.end).min()
+            turn.park = next.map { end in Self.wait(end - now) } ?? -1
+        }
+        return turn
+    }
+
+    /// Milliseconds to wait for `length` to pass: rounded up, or the last part of a millisecond would be spun away.
+    static func wait(_ length: Duration) -> Int32 {
+        // Bound: of a longer time a day is waited, and then it is looked again. Never less than none: to poll a negative
+        // number means without end.
+        let left = min(max(length, .zero), .seconds(86_400)).components
+        let millisecond: Int64 = 1_000_000_000_000_000
+        return Int32(clamping: left.seconds * 1000 + (left.attoseconds + millisecond - 1) / millisecond)
+    }
+}
