@@ -1,5 +1,6 @@
 import ArgumentParser
 import Daemon
+import Glibc
 import Logging
 
 /// The daemon's command line. It stays in the foreground and logs to standard error.
