@@ -10,7 +10,7 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab conformance demo bench bench-check fuzz install deb doc clean
+.PHONY: help build release test lint format lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -39,7 +39,10 @@ conformance: ## public SCSI suite against ours, the kernel's fileio and the orig
 demo: ## from nothing to a SCSI disk on Ceph; HOST=1 on this machine's own kernel
 	@DAEMON=$(DAEMON) HOST=$(HOST) Tests/Lab/demo
 
-bench: ## commands per second, CPU, doorbells and allocations per command
+bench: ## tcmud, the original and fio side by side as processes; writes Benchmarks/RESULTS.md: ARGS="--rounds 5"
+	@Benchmarks/Native/run $(ARGS)
+
+bench-ring: ## one loop thread on the ring simulator: commands per second, CPU and heap allocations per command
 	$(SWIFT) run -c release ring-bench
 
 bench-check: ## has the data path become dearer? instructions and time per command; ARGS=--update writes thresholds
