@@ -76,12 +76,13 @@ spent() {
     [[ $serving != nobody ]] || return 0
     local counted
     counted=$(on_host "cut -d ' ' -f 1 /proc/$host_process/schedstat") || fail "the host's count: $counted"
-    awk -v counted="$counted" 'FILENAME ~ /stat$/ { ticks = $14 + $15 }
-        /ctxt_switches:/ && FILENAME ~ /task/ { switches += $2 }
+    # Not awk's own reading of files: a thread that has just ended would end awk, too.
+    cat "/proc/$daemon_pid/stat" "/proc/$daemon_pid/task"/*/status 2> /dev/null | awk -v counted="$counted" '
+        NR == 1 { ticks = $14 + $15 }
+        /ctxt_switches:/ { switches += $2 }
         /^Threads:/ { threads = $2 }
         /^VmHWM:/ { peak = $2 }
-        END { print counted, ticks, switches, threads, peak }' \
-        "/proc/$daemon_pid/stat" "/proc/$daemon_pid/task"/*/status "/proc/$daemon_pid/status" 2> /dev/null
+        END { print counted, ticks, switches, threads, peak }'
 }
 
 # measure TRANSPORT PATTERN DEPTH FIO-OPTION…: one run of fio and its record.

@@ -41,8 +41,9 @@ processor_ticks() { awk '{ print $14 + $15 }' "/proc/$daemon_pid/stat"; }
 # wakeups: thread, its context switches of both kinds, its name; a thread that sleeps does not add to them. Without the
 # kernel's own workers for io_uring, which look every 5 s whether they are still wanted.
 wakeups() {
-    awk '/^Name:/ { name = $2 } /^Pid:/ { thread = $2 } /^voluntary/ { switches = $2 }
-        /^nonvoluntary/ && name !~ /^iou-/ { print thread, switches + $2, name }' "/proc/$daemon_pid/task"/*/status
+    cat "/proc/$daemon_pid/task"/*/status 2> /dev/null | awk '
+        /^Name:/ { name = $2 } /^Pid:/ { thread = $2 } /^voluntary/ { switches = $2 }
+        /^nonvoluntary/ && name !~ /^iou-/ { print thread, switches + $2, name }'
 }
 
 # woken_between BEFORE AFTER: switches and name of each thread that did not sleep, new ones and ended ones among them.
