@@ -67,8 +67,9 @@ def _isolated(mode):
         Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), **common),
         Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
+    more = (Load("randrw", 32),) + sequential if mode == "instant" else ()
     return Suite(f"the daemon alone, librbd instant ({mode})", subjects,
-                 _grid((1, 32, 128), counted=(1, 32)) + (Load("randrw", 32),) + sequential, INSTANT_BYTES,
+                 _grid((1, 32, 128), counted=(1, 32)) + more, INSTANT_BYTES,
                  spin=2000 if mode == "instant" else 0, apart=mode == "instant")
 
 
@@ -89,17 +90,17 @@ SUITES = {
     "file": Suite("a page-cached file",
                   (Subject("tcmud", "file", "file/{path}"), Subject("tcmu-runner", "qcow", "qcow/{path}"),
                    Subject("fio", "file")),
-                  _grid((1, 32, 128)), FILE_BYTES, spin=0),
+                  _grid((1, 32, 128)), FILE_BYTES, spin=50),
     "rbd": Suite("an image on the one-node cluster",
                  (Subject("tcmud", **_RBD), Subject("tcmu-runner", **_ORIGINAL_RBD), Subject("fio", "rbd")),
                  _grid((1, 4, 16, 32, 64, 128)), IMAGE_BYTES, spin=0, needs_cluster=True),
     "tuning": Suite("settings of ours on the one-node cluster",
-                    (_tuned("as shipped"), _tuned("spin=32", options=";spin=32"),
+                    (_tuned("as shipped"), _tuned("spin=0", ";spin=0"), _tuned("spin=16", ";spin=16"),
+                     _tuned("spin=32", ";spin=32"),
                      _tuned("rbd_non_blocking_aio=false", ";rbd_non_blocking_aio=false"),
                      _tuned("rbd_disable_zero_copy_writes=false", ";rbd_disable_zero_copy_writes=false"),
-                     _tuned("allocator glibc", preloads=("glibc",)),
-                     _tuned("allocator jemalloc", preloads=("libjemalloc.so.2",)),
-                     _tuned("allocator tcmalloc", preloads=("libtcmalloc_minimal.so.4",))),
+                     _tuned("allocator glibc", preloads=("libc.so.6",)),
+                     _tuned("allocator jemalloc", preloads=("libjemalloc.so.2",))),
                     _grid((1, 32), counted=()) + (Load("randwrite", 16, 64 * KIB),), IMAGE_BYTES, spin=0,
                     needs_cluster=True),
 }

@@ -13,7 +13,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
     public var loopCPUs: [Int] = []
     /// For how long, in microseconds, a loop may watch for a unit's next command before it sleeps; a unit's own `spin`
     /// option outranks it. Default: 32 with four CPUs and more. With two or three a CPU that watches is one that the
-    /// backend may lack, and it is 4, about what a sleep and a wake-up cost; with one it is 0.
+    /// backend may lack, and it is 16, about what a sleep and a wake-up cost in a virtual machine; with one it is 0.
     public var spinMicroseconds: UInt32
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
@@ -46,7 +46,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
         spinMicroseconds =
             switch Self.onlineCPUs {
             case 1: 0
-            case 2, 3: 4
+            case 2, 3: 16
             default: DeviceConfiguration.longestSpin
             }
         openTimeout = .seconds(25)

@@ -29,7 +29,16 @@ final class WriteQueue: @unchecked Sendable {
         case complies
     }
 
+    /// What one write came to.
+    private struct Answer {
+        let ticket: IOTicket
+        let result: IOResult
+    }
+
     private let descriptor: CInt
+    /// Consumer only: answers that the loop has not been given yet. Not linked one by one, because a loop that watches
+    /// its inbox would take, answer and ring for each of them alone.
+    private let answers: UnsafeMutablePointer<Answer>
     private let jobs: UnsafeMutablePointer<FileOperation>
     private let tail = Atomic<Int>(0)
     private let head = Atomic<Int>(0)
@@ -40,10 +49,12 @@ final class WriteQueue: @unchecked Sendable {
     init(descriptor: CInt) {
         self.descriptor = descriptor
         jobs = .allocate(capacity: Self.capacity)
+        answers = .allocate(capacity: Self.answersPerWake)
     }
 
     deinit {
         jobs.deallocate()
+        answers.deallocate()
     }
 
     // MARK: - The loop's side
@@ -89,15 +100,20 @@ final class WriteQueue: @unchecked Sendable {
             let result = write(&operation)
             // Ordering: the place is given back before the answer, or the loop could find the queue full.
             head.store(position + 1, ordering: .releasing)
+            (answers + untold).initialize(to: Answer(ticket: operation.ticket, result: result))
             untold += 1
             if isLong || untold == Self.answersPerWake || position + 1 == end {
+                tell(untold)
                 untold = 0
-                operation.ticket.post(result)
-            } else {
-                operation.ticket.leave(result)
             }
         }
         return start != end
+    }
+
+    /// Gives the loop the first `count` answers, and wakes it once.
+    private func tell(_ count: Int) {
+        for index in 0..<count - 1 { answers[index].ticket.leave(answers[index].result) }
+        answers[count - 1].ticket.post(answers[count - 1].result)
     }
 
     private func write(_ operation: inout FileOperation) -> IOResult {
@@ -112,6 +128,10 @@ final class WriteQueue: @unchecked Sendable {
     }
 
     private func step(_ single: iovec, _ offset: UInt64) -> Int64 {
+        if manner.load(ordering: .relaxed) != Manner.unknown.rawValue {
+            let written = pwrite(descriptor, single.iov_base, single.iov_len, off_t(offset))
+            return written < 0 ? -Int64(errno) : Int64(written)
+        }
         var single = single
         return step(&single, 1, offset)
     }

@@ -23,7 +23,7 @@ struct TCMUDaemon: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32 with four CPUs or more, 4 with "
+            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32 with four CPUs or more, 16 with "
                 + "two or three, else 0.", valueName: "us"))
     var spin: Int?
 
