@@ -62,7 +62,7 @@ let dataPlane: [Target] = [
 ]
 
 let controlPlane: [Target] = [
-    module("Configuration", [system]),
+    module("Configuration", ["CLinux", system]),
     module("ConfigFS", [system]),
     module("TCMUNetlink", ["CNetlink", "CLinux", system]),
     module("KernelModule", ["CKmod", system]),

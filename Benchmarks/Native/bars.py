@@ -15,9 +15,8 @@ ORIGINAL = (data.ORIGINAL, None)
 ORIGINAL_QCOW = (data.ORIGINAL, "qcow")
 FIO = (data.FIO, None)
 
-#: Where the daemon is alone. With a callback on another thread (rbd-handoff) the hand-over is measured, too; it has
-#: no bar.
-ISOLATED = ("rbd-instant",)
+#: Where the daemon is alone: with librbd's callback inside the call, and on another thread as librbd has it.
+ISOLATED = ("rbd-instant", "rbd-handoff")
 PATTERNS = ("randread", "randwrite")
 DEEP = (32, 128)
 

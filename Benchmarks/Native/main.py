@@ -19,6 +19,7 @@ sys.path.insert(0, str(PROJECT / "Tests/Lab"))
 import fio
 import machine
 import plans
+import records as data
 import world
 from harness import network, rundir, sandbox
 from harness.ceph import Cluster
@@ -63,15 +64,20 @@ class Bench:
     def run(self):
         """Every suite in turn. Returns an exit status: 1 where a measurement failed."""
         names = self.options.suites.split(",")
-        for name in names:
-            if name == "idle":
-                self.idle()
-            else:
-                self.suite(name, plans.SUITES[name])
-        if self.image:
-            self.image.unlink()
-        for text in self.failures:
-            print(f"bench: failed: {text}", file=sys.stderr)
+        try:
+            for name in names:
+                if name == "idle":
+                    self.idle()
+                else:
+                    self.suite(name, plans.SUITES[name])
+        finally:
+            if self.image:
+                self.image.unlink()
+            # A table without a failed turn would look like one in which nothing failed.
+            path = pathlib.Path(self.options.raw) / "machine.json"
+            description = json.loads(path.read_text())
+            description["notes"] += [f"Failed, and not in the tables: {text.splitlines()[0]}." for text in self.failures]
+            path.write_text(json.dumps(description, indent=2) + "\n")
         return 1 if self.failures else 0
 
     # ------------------------------------------------------------------ under load
@@ -90,12 +96,35 @@ class Bench:
                         self.turn_of_fio(number, subject, suite)
                     else:
                         self.turn(number, subject, suite)
-                except (Failed, fio.FioError) as error:
-                    self.failures.append(f"{name}, {subject.name} {subject.variant}, round {number}: {error}")
-                    print(f"    {self.failures[-1]}", flush=True)
+                except (Failed, fio.FioError, OSError, ValueError, subprocess.SubprocessError) as error:
+                    self.fail(f"{name}, {subject.name} {subject.variant}, round {number}: {error}")
                 label = f"{subject.name} {subject.variant}".strip()
                 print(f"    round {number} of {self.options.rounds}: {label}, {time.monotonic() - started:.0f} s",
                       flush=True)
+        self.print_ratios(suite)
+
+    def print_ratios(self, suite):
+        """Ours to the peer's, round by round."""
+        found = data.load(self.records) if self.records.exists() else []
+        ours = [subject for subject in suite.subjects if subject.name == data.OURS]
+        for mine in ours:
+            for peer in (subject for subject in suite.subjects if subject.name != data.OURS):
+                for load in suite.loads:
+                    case = {"pattern": load.pattern, "depth": load.depth, "block": load.block, "luns": load.units}
+                    pair = [data.select(found, subject=one.name, backend=one.backend, variant=one.variant, **case)
+                            for one in (mine, peer)]
+                    texts = []
+                    for figure, title in (("iops", "commands/s"), ("cpu_us", "CPU"), ("p50_us", "p50")):
+                        spread = data.ratios(*pair, figure)
+                        if spread:
+                            texts.append(f"{title} " + " ".join(f"{value:.2f}" for value in spread.values))
+                    name = f"{mine.name} {mine.variant}".strip()
+                    print(f"    {name} : {peer.name}, {load.pattern} {load.block >> 10} KiB depth {load.depth}: "
+                          f"{', '.join(texts) or 'no pair'}", flush=True)
+
+    def fail(self, text):
+        self.failures.append(text)
+        print(f"    failed: {text}", flush=True)
 
     def turn(self, number, subject, suite):
         units = max(load.units for load in suite.loads)
@@ -114,7 +143,7 @@ class Bench:
                           **figures)
 
     def warm(self, session, suite):
-        """Touches every byte once, so that the first measurement pays for nothing that later ones do not."""
+        """A second of writes, so that the first measurement pays for nothing that later ones do not."""
         session.run(pattern="write", block=4096, depth=32, units=max(load.units for load in suite.loads),
                     span=suite.unit_bytes, seconds=1, warmup=0, spin=suite.spin)
 
@@ -136,8 +165,8 @@ class Bench:
         for subject, luns in plans.IDLE:
             try:
                 one, many = self.footprint(subject, 1), self.footprint(subject, luns)
-            except Failed as error:
-                self.failures.append(f"idle, {subject.name} {subject.backend} {subject.variant}: {error}")
+            except (Failed, OSError, subprocess.SubprocessError) as error:
+                self.fail(f"idle, {subject.name} {subject.backend} {subject.variant}: {error}")
                 continue
             per_lun = {f"{key}_per_lun": (many[key] - one[key]) / (luns - 1) for key in ("threads", "rss")}
             self.save(kind="idle", subject=subject.name, variant=subject.variant, backend=subject.backend, luns=luns,
@@ -153,6 +182,12 @@ class Bench:
             before = usage(session.daemon.pid)
             time.sleep(10)
             after = usage(session.daemon.pid)
+            if luns > 1:
+                workload = dict(pattern="randread", block=4096, depth=2, units=luns, span=32 << 20, spin=0)
+                figures = session.run(seconds=self.options.seconds, warmup=1, **workload)
+                figures.pop("total_commands")
+                self.save(round=1, subject=subject.name, variant=subject.variant, backend=subject.backend, luns=luns,
+                          pattern="randread", block=4096, depth=2, syscalls=None, **figures)
         return {"threads": after["threads"], "rss": after["rss"], "cpu_ms": after["cpu_ms"] - before["cpu_ms"],
                 "switches": after["switches"] - before["switches"]}
 
@@ -234,11 +269,28 @@ def main():
     for program in ("gcc", "unshare", "fio", options.tcmud, options.tcmu_runner, options.ring_load):
         if shutil.which(program) is None:
             world.fail(f"{program} is missing; Benchmarks/Native/run installs and builds what is needed")
-    description = machine.describe(
-        version_of(options.tcmud), order=f"{options.rounds} rounds; in each round every subject of a suite has one turn")
-    (raw / "machine.json").write_text(json.dumps(description, indent=2) + "\n")
+    if not options.append or not (raw / "machine.json").exists():
+        describe(options, raw)
     with rundir.run_directory(options.keep) as directory:
         return sandbox.run(lambda: Bench(options, directory).run(), options.timeout)
+
+
+def describe(options, raw):
+    """Writes what the measurements are taken with, and what cannot be compared."""
+    description = machine.describe(
+        version_of(options.tcmud),
+        order=f"{options.rounds} rounds of {options.seconds:g} s per measurement; in each round every subject of a suite "
+              "has one turn, and another one is first")
+    description["not_comparable"] = [
+        "What the kernel does inside a doorbell and before a command (copying data, the target core) is in no figure here; "
+        "the lab kernel's table has it.",
+        "The original's file handler is not in Debian's package; its qcow handler serves the raw file.",
+        "`mem` has no counterpart in the original.",
+        "fio has no ring and no second process: on two CPUs the load generator takes CPU from the daemons that fio keeps.",
+        "fio's io_uring engine submits commands one by one as they come free (its default), ours a batch per system call.",
+        "`rbd` runs beside its own OSD and monitor on the same CPUs: its figures are the cluster's as much as the daemon's.",
+    ]
+    (raw / "machine.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 if __name__ == "__main__":

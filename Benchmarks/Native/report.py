@@ -91,8 +91,8 @@ def head(machine, records):
     return [
         "# Results", "", "Written by `make bench`; changes by hand are lost. Reasons for missed bars come from "
         "`Benchmarks/Native/explanations.toml`.", "",
-        "Figures are medians over the rounds. Ratios are formed within one round, between runs that are neighbours in "
-        "time; given are their median and, in brackets, the lowest and the highest. Absolute figures depend on the "
+        "Figures are medians over the rounds. Ratios are formed within one round, in which every subject has its turn "
+        "with all workloads; given are their median and, in brackets, the lowest and the highest. Absolute figures depend on the "
         "machine; ratios less so.", "",
         *table(("measured with", ""), [(name, str(value).replace("|", "\\|")) for name, value in rows]),
         *bullets(machine.get("notes", []))]
@@ -108,8 +108,8 @@ def bar_section(outcomes, explanations):
     counts = {state: sum(outcome.state == state for outcome in outcomes)
               for state in (bars.MET, bars.MISSED, bars.NOT_MEASURED)}
     lines = ["## Bars", "", ", ".join(f"{count} {state}" for state, count in counts.items()) + ". The median decides; "
-             "*rounds* says how many rounds meet the limit by themselves. Blocks are of 4 KiB, on one LUN. Allocations "
-             "per command have thresholds of their own, checked by `make bench-check`.", ""]
+             "*rounds* says how many rounds meet the limit by themselves. Blocks are of 4 KiB, on one LUN. A READ or "
+             "WRITE allocates nothing of ours: Tests/AllocationTests count it, and so does `make bench-ring`.", ""]
     rows = []
     for outcome in outcomes:
         bar = outcome.bar
@@ -291,13 +291,13 @@ def main():
     if sys.argv[1:] == ["--selftest"]:
         os.execv(sys.executable, [sys.executable, "-m", "unittest", "-v", str(HERE / "test_report.py")])
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", help="records, one JSON object per line")
+    parser.add_argument("results", nargs="+", help="files of records, one JSON object per line")
     parser.add_argument("--machine", help="what was measured with: a JSON object")
     parser.add_argument("--output", required=True)
     parser.add_argument("--explanations", default=HERE / "explanations.toml")
     parser.add_argument("--plot", action="append", default=[], metavar="BACKEND=PATH", help="a PNG beside the output")
     words = parser.parse_args()
-    records = data.load(words.results)
+    records = [record for path in words.results for record in data.load(path)]
     machine = json.loads(pathlib.Path(words.machine).read_text()) if words.machine else {}
     explanations = load_explanations(words.explanations)
     plots, problems = [], []

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -110,6 +111,8 @@ class Session:
 
         Counted by the kernel's tracepoint over the whole run: the daemon is idle before and after it.
         """
+        if shutil.which("perf") is None:
+            return None
         perf = subprocess.Popen(
             ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(self.daemon.pid)],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

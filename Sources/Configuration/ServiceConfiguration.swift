@@ -1,4 +1,4 @@
-import Glibc
+internal import CLinux
 public import SystemPackage
 
 /// What the daemon itself is told: limits, deadlines and where the system's trees are.
@@ -12,8 +12,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// leaves them to the scheduler. Default: empty.
     public var loopCPUs: [Int] = []
     /// For how long, in microseconds, a loop may watch for a unit's next command before it sleeps; a unit's own `spin`
-    /// option outranks it. Default: 32 with four CPUs and more. With two or three a CPU that watches is one that the
-    /// backend may lack, and it is 16, about what a sleep and a wake-up cost in a virtual machine; with one it is 0.
+    /// option outranks it. Default: 32, and 0 where the daemon may use one CPU only. Where CPUs are short for another
+    /// reason the loop notices it while it watches, and pauses.
     public var spinMicroseconds: UInt32
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
@@ -43,12 +43,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// The defaults of each setting.
     public init() {
         loopThreads = Self.defaultLoopThreads
-        spinMicroseconds =
-            switch Self.onlineCPUs {
-            case 1: 0
-            case 2, 3: 16
-            default: DeviceConfiguration.longestSpin
-            }
+        spinMicroseconds = Self.usableCPUs > 1 ? DeviceConfiguration.longestSpin : 0
         openTimeout = .seconds(25)
         removeTimeout = .seconds(25)
         lockFile = "/run/tcmu.lock"
@@ -58,8 +53,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
         deviceRoot = "/dev"
     }
 
-    private static var defaultLoopThreads: Int { min(onlineCPUs, 2) }
+    private static var defaultLoopThreads: Int { min(usableCPUs, 2) }
 
-    // Bound: sysconf answers -1 where it does not know.
-    private static var onlineCPUs: Int { max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1) }
+    /// What taskset, a cpuset or a unit file leave of the machine's CPUs.
+    private static var usableCPUs: Int { max(Int(clinux_usable_cpus()), 1) }
 }

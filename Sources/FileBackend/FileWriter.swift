@@ -28,7 +28,7 @@ final class FileWriter: @unchecked Sendable {
     static func adopt(_ queue: WriteQueue) -> FileWriter? {
         writers.withLock { writers in
             let least = writers.min { $0.count < $1.count }
-            let cpus = max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1)
+            let cpus = max(Int(clinux_usable_cpus()), 1)
             if let least, least.count == 0 || writers.count >= min(limit, cpus) {
                 least.add(queue)
                 return least

@@ -97,6 +97,10 @@ final class WriteQueue: @unchecked Sendable {
         for position in start..<end {
             var operation = jobs[position % Self.capacity]
             let isLong = operation.remaining >= Self.longWrite
+            if isLong && untold > 0 {
+                tell(untold)
+                untold = 0
+            }
             let result = write(&operation)
             // Ordering: the place is given back before the answer, or the loop could find the queue full.
             head.store(position + 1, ordering: .releasing)
@@ -139,8 +143,12 @@ final class WriteQueue: @unchecked Sendable {
     private func step(_ segments: UnsafeMutablePointer<iovec>, _ count: Int, _ offset: UInt64) -> Int64 {
         if manner.load(ordering: .relaxed) == Manner.unknown.rawValue {
             let tried = clinux_write_vector(descriptor, segments, CInt(count), Int64(offset), true)
-            let complies = tried >= 0 || tried == -Int64(EAGAIN)
-            manner.store((complies ? Manner.complies : .refuses).rawValue, ordering: .relaxed)
+            // Any other error says nothing about the file system's manners: the next write tries again.
+            if tried >= 0 || tried == -Int64(EAGAIN) {
+                manner.store(Manner.complies.rawValue, ordering: .relaxed)
+            } else if tried == -Int64(EOPNOTSUPP) {
+                manner.store(Manner.refuses.rawValue, ordering: .relaxed)
+            }
             if tried >= 0 { return tried }
         }
         return clinux_write_vector(descriptor, segments, CInt(count), Int64(offset), false)

@@ -148,6 +148,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
     private mutating func takeCommands() throws(RingError) -> Bool {
+        try ring?.checkTail()
         for _ in 0..<Limits.batch {
             // No slot: completions will bring the next turn.
             guard let command = slots.acquire() else {

@@ -15,7 +15,11 @@ extension LoopState {
         while last - idleSince < budget {
             for _ in 0..<LoopState.looksPerClock {
                 FineClock.relax()
-                if look() { return true }
+                if look() {
+                    // Bound: other units wait for at most two such watches.
+                    passesSincePoll += LoopState.passesPerPoll / 2
+                    return true
+                }
             }
             let now = FineClock.nanoseconds
             if SpinControl.wasPreempted(between: last, and: now) {

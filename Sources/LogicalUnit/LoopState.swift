@@ -15,7 +15,8 @@ struct LoopState: ~Copyable {
     var due: [UInt32] = []
     private var dueNext: [UInt32] = []
     private var hasNotes = false
-    private var passesSincePoll = 0
+    /// A turn counts one, and one that had to be watched for more.
+    var passesSincePoll = 0
     private var nextDeadlineCheck: Int64 = 0
     private var watchesDeadlines = false
     var isStopping = false
@@ -29,7 +30,7 @@ struct LoopState: ~Copyable {
 
     /// Turns between two looks at the poller while there is always work. Bound: a unit that became ready waits
     /// for at most this many turns of the others.
-    private static let passesPerPoll = 8
+    static let passesPerPoll = 8
 
     /// Units that are looked at before a sleep. Bound: a look costs a few nanoseconds for each.
     static let hotUnits = 8
@@ -126,14 +127,23 @@ struct LoopState: ~Copyable {
 
     private mutating func poll() {
         passesSincePoll += 1
-        if due.isEmpty && !hasNotes && !watch() {
-            guard inbox.park() else { return }
-            takeEvents(waiting: watchesDeadlines ? Int32(Limits.timeoutTick) : -1)
-            inbox.unpark()
-            slept()
-        } else if passesSincePoll >= LoopState.passesPerPoll {
-            takeEvents(waiting: 0)
+        if !due.isEmpty || hasNotes {
+            if passesSincePoll >= LoopState.passesPerPoll { takeEvents(waiting: 0) }
+            return
         }
+        // More units are busy than are looked at: of the others only the poller knows.
+        if hot.count == LoopState.hotUnits {
+            takeEvents(waiting: 0)
+            if !due.isEmpty { return }
+        }
+        if watch() {
+            if passesSincePoll >= LoopState.passesPerPoll { takeEvents(waiting: 0) }
+            return
+        }
+        guard inbox.park() else { return }
+        takeEvents(waiting: watchesDeadlines ? Int32(Limits.timeoutTick) : -1)
+        inbox.unpark()
+        slept()
     }
 
     private mutating func takeEvents(waiting milliseconds: Int32) {
@@ -210,6 +220,8 @@ struct LoopState: ~Copyable {
         unwatchRing(seat)
         if unit.backendDescriptor >= 0 { poller.remove(unit.backendDescriptor) }
         units[seat].unit = nil
+        units[seat].isHot = false
+        hot.removeAll { $0 == UInt32(truncatingIfNeeded: seat) }
         return true
     }
 

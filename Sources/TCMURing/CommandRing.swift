@@ -102,8 +102,7 @@ public struct CommandRing: ~Copyable {
                 head = ctcmu_load_head(region.base)
                 if cursor == head { return nil }
                 guard head < ringSize, head & 7 == 0 else { throw .head(head, ringSize: ringSize) }
-                let found = ctcmu_load_tail(region.base)
-                guard found == published else { throw .tailMoved(found, expected: published) }
+                try checkTail()
             }
             if newest - oldest > lengthsMask { return nil }
             let entry = ring + Int(cursor)
@@ -208,11 +207,21 @@ public struct CommandRing: ~Copyable {
         completedSincePublish += 1
     }
 
-    /// Makes every completion since the last call visible to the kernel.
+    /// Makes sure that nobody has reset the ring since the last ``publish()``. To be called before entries are taken:
+    /// those up to a head that was loaded before a reset are commands that the kernel has answered itself.
+    @inline(__always)
+    public mutating func checkTail() throws(RingError) {
+        let found = ctcmu_load_tail(region.base)
+        guard found == published else { throw .tailMoved(found, expected: published) }
+    }
+
+    /// Makes every completion since the last call visible to the kernel; nothing on a ring that somebody has reset, where
+    /// they are answers to commands of long ago and the next ``checkTail()`` throws.
     ///
     /// - Returns: how many commands that were; if any, the doorbell is due.
     public mutating func publish() -> Int {
         if tail != published {
+            guard ctcmu_load_tail(region.base) == published else { return 0 }
             ctcmu_store_tail(region.base, tail)
             published = tail
         }

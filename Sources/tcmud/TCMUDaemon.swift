@@ -23,8 +23,8 @@ struct TCMUDaemon: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32 with four CPUs or more, 16 with "
-                + "two or three, else 0.", valueName: "us"))
+            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32, on one CPU 0.",
+            valueName: "us"))
     var spin: Int?
 
     @Option(help: ArgumentHelp("Seconds until a backend that does not open is given up.", valueName: "s"))

@@ -18,7 +18,7 @@ enum ImportMatrix {
         ("RBDBackend", ["BlockBackend", "Reactor", "CRBD"]),
         ("ALUA", ["SCSI"]),
         ("LogicalUnit", ["SCSI", "ALUA", "TCMURing", "Reactor", "BlockBackend"]),
-        ("Configuration", []),
+        ("Configuration", ["CLinux"]),
         ("ConfigFS", []),
         ("TCMUNetlink", ["CNetlink", "CLinux"]),
         ("KernelModule", ["CKmod"]),

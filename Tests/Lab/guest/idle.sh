@@ -61,7 +61,7 @@ idle_record() {
         -v rest="$rest" -v used="$((used * 1000 / $(getconf CLK_TCK)))" -v switches="$switches" 'BEGIN {
             printf "{\"kind\": \"idle\", \"subject\": \"%s\", \"variant\": \"\", ", subject
             printf "\"backend\": \"%s\", \"luns\": %d, ", backend, luns
-            printf "\"threads\": %d, \"threads_per_lun\": %.2f, \"rss_kib\": %d, ", threads, threads / luns, memory
+            printf "\"threads\": %d, \"threads_per_lun_overall\": %.2f, \"rss_kib\": %d, ", threads, threads / luns, memory
             printf "\"rss_per_lun_kib\": %.1f, \"cpu_ms_in_10s\": %d, ", (memory - rest) / luns, used
             printf "\"switches_in_10s\": %d}\n", switches }' >> "$LAB_SHARE/results/results.jsonl"
 }
