@@ -64,7 +64,6 @@ def _isolated(mode):
     subjects = (
         Subject("tcmud", config="rbd/rbd/disk{}", **common),
         Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=0", options=("--spin", "0"), **common),
-        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), **common),
         Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
     more = (Load("randrw", 32),) + sequential if mode == "instant" else ()
@@ -96,7 +95,6 @@ SUITES = {
                  _grid((1, 4, 16, 32, 64, 128)), IMAGE_BYTES, spin=0, needs_cluster=True),
     "tuning": Suite("settings of ours on the one-node cluster",
                     (_tuned("as shipped"), _tuned("spin=0", ";spin=0"), _tuned("spin=16", ";spin=16"),
-                     _tuned("spin=32", ";spin=32"),
                      _tuned("rbd_non_blocking_aio=false", ";rbd_non_blocking_aio=false"),
                      _tuned("rbd_disable_zero_copy_writes=false", ";rbd_disable_zero_copy_writes=false"),
                      _tuned("allocator glibc", preloads=("libc.so.6",)),

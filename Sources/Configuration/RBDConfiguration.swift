@@ -58,7 +58,7 @@ public struct RBDConfiguration: Equatable, Sendable {
             } else if option.key.isExactly("connection_group") {
                 group = String(try option.requiredValue(expected: "the name of a group"))
             } else if Self.clientOptions.contains(where: { option.key.isExactly($0) }) {
-                settings[String(option.key)] = String(try option.requiredValue(expected: "a value that Ceph takes"))
+                settings[String(option.key)] = try Self.setting(option)
             } else {
                 ignored.append(String(option.text))
             }
@@ -69,6 +69,20 @@ public struct RBDConfiguration: Equatable, Sendable {
         connectionGroup = group
         clientSettings = settings
         ignoredOptions = ignored
+    }
+
+    /// The value of one of ``clientOptions``. Ceph bounds most of them itself, but starts as many threads as it is told,
+    /// and ends the process when it cannot.
+    private static func setting(_ option: ConfigurationOption) throws(ConfigurationError) -> String {
+        let value = try option.requiredValue(expected: "a value that Ceph takes")
+        if option.key.isExactly("librados_thread_count") || option.key.isExactly("ms_async_op_threads") {
+            let isNumber = value.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            guard isNumber, let count = Int(value), (1...24).contains(count) else {
+                throw ConfigurationError(
+                    field: String(option.key), value: String(value), expected: "1 to 24 threads")
+            }
+        }
+        return String(value)
     }
 
     /// `parameters` without the options that only say how the image is reached. They came after the original, and setting

@@ -110,7 +110,8 @@ actor DeviceTable {
         guard isOurs(name) else {
             logger.notice(
                 """
-                \(name.device.printable) wants backend "\(DeviceConfiguration.subtype(of: name.configuration).printable)"; served here: \
+                \(name.device.printable) wants backend \
+                "\(DeviceConfiguration.subtype(of: name.configuration).printable)"; served here: \
                 \(DeviceOpening.subtypes.sorted().joined(separator: ", ")). Left to its own daemon, unanswered
                 """)
             return

@@ -108,8 +108,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Closes the image, and the connection with its last image. Blocks: librbd flushes, gives back the lock, and with the cluster away
-    /// waits for the OSD time-out. Every ticket must be back; operations must not follow.
+    /// Closes the image, and the connection with its last image. Blocks: librbd flushes, gives back the lock, and with the
+    /// cluster away waits for the OSD time-out. Every ticket must be back; operations must not follow.
     public mutating func close() {
         surveys.finish()
         image = nil

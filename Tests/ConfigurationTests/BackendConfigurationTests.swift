@@ -89,6 +89,9 @@ struct BackendConfigurationTests {
             ),
             ("p/i;conf=", #"conf is "", expected the path of a ceph.conf"#),
             ("p/i;connection_group=", #"connection_group is "", expected the name of a group"#),
+            ("p/i;librados_thread_count=200000", #"librados_thread_count is "200000", expected 1 to 24 threads"#),
+            ("p/i;ms_async_op_threads=0", #"ms_async_op_threads is "0", expected 1 to 24 threads"#),
+            ("p/i;ms_async_op_threads=-1", #"ms_async_op_threads is "-1", expected 1 to 24 threads"#),
             ("p/i;rbd_non_blocking_aio", #"rbd_non_blocking_aio is "", expected a value that Ceph takes"#),
             ("p/i;conf=x;id=", #"id is "", expected a cephx name without the client. in front"#),
         ])

@@ -201,6 +201,22 @@ struct CommandRingTests {
         #expect(kernel.resetRing() == [ids[0], ids[2]])
     }
 
+    @Test("a ring that is reset with commands open and others waiting is not written to, and nothing more is taken")
+    func resetInTheMiddle() throws {
+        let kernel = try RingSimulator()
+        var ring = try CommandRing(kernel.ringDescriptors())
+        let ids = try (0..<40).map { _ in try #require(kernel.post(cdb: InitiatorCDB.testUnitReady)) }
+        for _ in 0..<16 { _ = try ring.next() }
+        for id in ids[..<8] { ring.complete(RingResponse(commandID: id, status: 0)) }
+        #expect(ring.publish() == 8)
+        for id in ids[8..<16] { ring.complete(RingResponse(commandID: id, status: 0)) }
+        kernel.resetRing()
+        #expect(ring.publish() == 0, "answers to commands that the kernel has answered itself")
+        #expect(kernel.reapCompletions(withoutDoorbell: true).isEmpty)
+        #expect(kernel.violations.isEmpty)
+        #expect(throws: RingError.self) { try ring.checkTail() }
+    }
+
     @Test("a ring that is reset while it is served is noticed before anything of long ago is taken for new")
     func resetUnderUs() throws {
         let kernel = try RingSimulator()
