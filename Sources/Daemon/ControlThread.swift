@@ -37,8 +37,24 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
         wake = try WakeSignal()
     }
 
+    /// Set where a thread of the caller's becomes the control thread; see ``promise()``.
+    private static let isPromised = Atomic<Bool>(false)
+
+    /// Promises that the calling thread will serve, by ``serveForever()``. Before anything has used ``shared``.
+    static func promise() {
+        isPromised.store(true, ordering: .relaxed)
+    }
+
+    /// Makes the calling thread, which has promised it, the control thread: the process has one thread less.
+    static func serveForever() -> Never {
+        shared?.serve()
+        // No descriptor was to be had at the start: Swift's pool does the work.
+        while true { pause() }
+    }
+
     private static func start() -> ControlThread? {
         guard let control = try? ControlThread() else { return nil }
+        if isPromised.load(ordering: .relaxed) { return control }
         guard let thread = OwnedThread(name: "tcmud-control", body: { control.serve() }) else { return nil }
         thread.detach()
         return control

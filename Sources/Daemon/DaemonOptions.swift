@@ -34,13 +34,14 @@ public struct DaemonOptions: Sendable {
     /// Checks what must hold, then serves until SIGTERM or SIGINT, and ends the process: with status 1 if the daemon could
     /// not start or go on; the reason is in the log. To be called on the main thread.
     public func runProcess(logger: Logger) -> Never {
+        ControlThread.promise()
         Task(executorPreference: ControlThread.shared) {
             let served = await run(logger: logger)
             // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
             // would pull the ground from under them.
             _exit(served ? 0 : 1)
         }
-        while true { pause() }
+        ControlThread.serveForever()
     }
 
     /// - Returns: false if the daemon could not start or go on.

@@ -12,8 +12,9 @@ internal import Synchronization
 final class WriteQueue: @unchecked Sendable {
     // SAFETY: `jobs` is written by the producer from `tail` on and read by the consumer from `head` to `tail`, which
     // the two exchange with release and acquire.
-    /// Bound: more writes than this at a time go through io_uring.
-    static let capacity = 4096
+    /// Bound: more writes than this at a time go through io_uring. The whole of it is in use in turn, so it is memory
+    /// that every written image has: 50 KiB.
+    static let capacity = 512
     /// Writes after which the loop is told, however many are left. Bound: answers wait for at most so many writes.
     private static let answersPerWake = 8
     /// A write of this many bytes is told at once: the wake-up is small against it.
