@@ -178,7 +178,7 @@ class Bench:
         """Threads, memory and ten seconds of nothing."""
         with self.session(subject, luns, plans.IMAGE_BYTES if subject.backend == "rbd" else 64 << 20, 8) as session:
             # Threads that helped at open end after some seconds without work.
-            time.sleep(15)
+            time.sleep(10)
             before = usage(session.daemon.pid)
             time.sleep(10)
             after = usage(session.daemon.pid)

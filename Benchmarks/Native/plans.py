@@ -63,6 +63,7 @@ def _isolated(mode):
     common = {"preloads": ("librbd",), "variables": (("BENCH_RBD_MODE", mode),), "backend": f"rbd-{mode}"}
     subjects = (
         Subject("tcmud", config="rbd/rbd/disk{}", **common),
+        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), **common),
         Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=0", options=("--spin", "0"), **common),
         Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
@@ -83,7 +84,7 @@ def _tuned(variant, options="", **more):
 SUITES = {
     "instant": _isolated("instant"),
     "handoff": _isolated("handoff"),
-    "mem": Suite("memory", (Subject("tcmud", "mem", "mem/{}"),),
+    "mem": Suite("memory", (Subject("tcmud", "mem", "mem/{}"), Subject("tcmud", "mem", "mem/{}", "spin=32", ("--spin", "32"))),
                  _grid((1, 32, 128)) + (Load("randread", 8, units=16), Load("randwrite", 8, units=16)), 64 * MIB,
                  apart=True),
     "file": Suite("a page-cached file",
@@ -92,7 +93,7 @@ SUITES = {
                   _grid((1, 32, 128)), FILE_BYTES, spin=50),
     "rbd": Suite("an image on the one-node cluster",
                  (Subject("tcmud", **_RBD), Subject("tcmu-runner", **_ORIGINAL_RBD), Subject("fio", "rbd")),
-                 _grid((1, 4, 16, 32, 64, 128)), IMAGE_BYTES, spin=0, needs_cluster=True),
+                 _grid((1, 8, 32, 128)), IMAGE_BYTES, spin=0, needs_cluster=True),
     "tuning": Suite("settings of ours on the one-node cluster",
                     (_tuned("as shipped"), _tuned("spin=0", ";spin=0"), _tuned("spin=16", ";spin=16"),
                      _tuned("rbd_non_blocking_aio=false", ";rbd_non_blocking_aio=false"),

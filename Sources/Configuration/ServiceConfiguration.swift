@@ -12,8 +12,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// leaves them to the scheduler. Default: empty.
     public var loopCPUs: [Int] = []
     /// For how long, in microseconds, a loop may watch for a unit's next command before it sleeps; a unit's own `spin`
-    /// option outranks it. Default: 32, and 0 where the daemon may use one CPU only. Where CPUs are short for another
-    /// reason the loop notices it while it watches, and pauses.
+    /// option outranks it. Default: 32 where the daemon may use four CPUs and more; with fewer, a CPU that watches is one
+    /// that librbd or the initiator lacks, and it is 0.
     public var spinMicroseconds: UInt32
     /// How long the kernel waits for the answer to a new device before it is told ETIMEDOUT.
     ///
@@ -43,7 +43,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// The defaults of each setting.
     public init() {
         loopThreads = Self.defaultLoopThreads
-        spinMicroseconds = Self.usableCPUs > 1 ? DeviceConfiguration.longestSpin : 0
+        spinMicroseconds = Self.usableCPUs >= 4 ? DeviceConfiguration.longestSpin : 0
         openTimeout = .seconds(25)
         removeTimeout = .seconds(25)
         lockFile = "/run/tcmu.lock"

@@ -23,7 +23,7 @@ struct TCMUDaemon: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32, on one CPU 0.",
+            "Microseconds to watch for a unit's next command before sleeping, 0 to 32; default: 32 with 4 CPUs, else 0.",
             valueName: "us"))
     var spin: Int?
 
