@@ -18,7 +18,7 @@ public protocol BlockBackend: ~Copyable {
     /// What this backend can do; constant after open, but for a size change.
     var capabilities: BackendCapabilities { get }
 
-    /// Size in bytes.
+    /// Size in bytes; changed by the keeper alone.
     var size: UInt64 { get }
 
     /// A descriptor that polls readable while `reap()` has work, or -1: then tickets come from other threads.
@@ -26,6 +26,21 @@ public protocol BlockBackend: ~Copyable {
 
     /// Whether `reap()` would find something, by a look at memory; false where tickets come from other threads.
     var hasAnswers: Bool { get }
+
+    /// What looks after the backend off the loop; nil where nothing changes by itself.
+    var keeper: (any BackendKeeper)? { get }
+
+    /// Counts the times that the right to write was lost: what was read under an earlier value may have been
+    /// overwritten by another gateway since. Always 0 where that right is never lost.
+    var writeGeneration: UInt64 { get }
+
+    /// Whether a write would be carried out now: success, or EAGAIN. Then what is missing, such as an exclusive lock, has
+    /// been asked for, and the command may come again. Operations that write claim by themselves; this is for commands
+    /// that read first and write what depends on it.
+    mutating func claimWriting() -> IOResult
+
+    /// An operation ended with the negative errno `code`, so that the backend learns what its own tickets carried.
+    mutating func operationFailed(_ code: Int32)
 
     /// Reads `extent` into `segments`.
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission

@@ -78,6 +78,18 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// As the ring says.
     public var hasAnswers: Bool { ring.hasCompletions }
 
+    /// Nothing: nobody else can take the medium away.
+    public var keeper: (any BackendKeeper)? { nil }
+
+    /// Never lost.
+    public var writeGeneration: UInt64 { 0 }
+
+    /// Always.
+    public func claimWriting() -> IOResult { .success }
+
+    /// Nothing is kept of it.
+    public func operationFailed(_ code: Int32) {}
+
     /// Reads into the segments. Bytes beyond the end of a file that was cut short meanwhile read zeros.
     public mutating func read(
         _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket

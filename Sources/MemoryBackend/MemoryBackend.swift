@@ -30,6 +30,18 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Never: nothing is ever pending.
     public var hasAnswers: Bool { false }
 
+    /// Nothing: nobody else can take the medium away.
+    public var keeper: (any BackendKeeper)? { nil }
+
+    /// Never lost.
+    public var writeGeneration: UInt64 { 0 }
+
+    /// Always.
+    public func claimWriting() -> IOResult { .success }
+
+    /// Nothing is kept of it.
+    public func operationFailed(_ code: Int32) {}
+
     /// Reserves address space; pages are taken when they are first written.
     ///
     /// - Parameter size: in bytes, at least 1.

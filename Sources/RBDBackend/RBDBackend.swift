@@ -27,6 +27,18 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Never: tickets come from librbd's threads.
     public var hasAnswers: Bool { false }
 
+    /// Nothing: nobody else can take the medium away.
+    public var keeper: (any BackendKeeper)? { nil }
+
+    /// Never lost.
+    public var writeGeneration: UInt64 { 0 }
+
+    /// Always.
+    public func claimWriting() -> IOResult { .success }
+
+    /// Nothing is kept of it.
+    public func operationFailed(_ code: Int32) {}
+
     private var image: RBDImage?
     /// The open image, for the I/O calls; the owner is `image`.
     let handle: rbd_image_t

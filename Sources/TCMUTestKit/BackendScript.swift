@@ -27,6 +27,14 @@ public final class BackendScript: Sendable {
     /// The kinds of operations.
     public enum Kind: Sendable, Hashable, CaseIterable {
         case read, write, flush, discard, writeZeroes, writeSame, compareAndWrite, prefetch, survey
+
+        /// It alters the medium, and needs the right to write.
+        var writes: Bool {
+            switch self {
+            case .write, .discard, .writeZeroes, .writeSame, .compareAndWrite: true
+            case .read, .flush, .prefetch, .survey: false
+            }
+        }
     }
 
     /// An operation as the unit asked for it.
@@ -73,19 +81,37 @@ public final class BackendScript: Sendable {
         var surveyAnswer = SurveyAnswer()
         var batches = 0
         var isClosed = false
+        var ownership = Ownership()
+        var reportedFailures: [Int32] = []
+        var size: UInt64
+    }
+
+    /// Whether the unit may write, as a backend with an exclusive lock would have it.
+    public struct Ownership: Sendable {
+        /// Operations that write are carried out; otherwise they and claims are answered EAGAIN.
+        public var mayWrite = true
+        /// See `BlockBackend.writeGeneration`.
+        public var generation: UInt64 = 0
+        /// Claims made while it may not write.
+        public var claims = 0
     }
 
     private let state: Mutex<State>
     /// Size in bytes.
-    public let size: UInt64
+    public var size: UInt64 { state.withLock { $0.size } }
+    /// What looks after the backend.
+    public let keeper: (any BackendKeeper)?
     /// What the backend claims to be able to do.
     public let capabilities: BackendCapabilities
 
     /// A script for `size` bytes of zeros.
-    public init(size: UInt64, capabilities: BackendCapabilities = BackendCapabilities()) {
-        self.size = size
+    public init(
+        size: UInt64, capabilities: BackendCapabilities = BackendCapabilities(),
+        keeper: (any BackendKeeper)? = nil
+    ) {
         self.capabilities = capabilities
-        state = Mutex(State(content: [UInt8](repeating: 0, count: Int(size))))
+        self.keeper = keeper
+        state = Mutex(State(content: [UInt8](repeating: 0, count: Int(size)), size: size))
     }
 
     // MARK: - For the test
@@ -104,6 +130,24 @@ public final class BackendScript: Sendable {
     public func answerSurveys(_ answer: SurveyAnswer) {
         state.withLock { $0.surveyAnswer = answer }
     }
+
+    /// Whether the unit may write; the test changes it.
+    public var ownership: Ownership {
+        get { state.withLock { $0.ownership } }
+        set { state.withLock { $0.ownership = newValue } }
+    }
+
+    /// From now on the backend has so many bytes, the new ones zeros; not fewer than before.
+    public func grow(to bytes: UInt64) {
+        state.withLock { state in
+            precondition(bytes >= state.size, "a script does not shrink")
+            state.content += [UInt8](repeating: 0, count: Int(bytes - state.size))
+            state.size = bytes
+        }
+    }
+
+    /// The errno values, negative, that the unit has passed on.
+    public var reportedFailures: [Int32] { state.withLock { $0.reportedFailures } }
 
     /// Everything asked so far, in order.
     public var operations: [Operation] { state.withLock { $0.operations } }
@@ -165,12 +209,29 @@ public final class BackendScript: Sendable {
     // MARK: - For the backend
 
     func submit(_ held: Held) -> Submission {
-        let isHeld = state.withLock { state in
+        let isHeld = state.withLock { state -> Bool? in
             state.operations.append(held.operation)
+            if held.operation.kind.writes, !state.ownership.mayWrite {
+                state.ownership.claims += 1
+                return nil
+            }
             if state.timing == .held { state.held.append(held) }
             return state.timing == .held
         }
+        guard let isHeld else { return .done(IOResult(code: -EAGAIN)) }
         return isHeld ? .pending : .done(carryOut(held))
+    }
+
+    func claim() -> IOResult {
+        state.withLock { state in
+            if state.ownership.mayWrite { return .success }
+            state.ownership.claims += 1
+            return IOResult(code: -EAGAIN)
+        }
+    }
+
+    func note(failure code: Int32) {
+        state.withLock { $0.reportedFailures.append(code) }
     }
 
     func countBatch() {
@@ -204,8 +265,8 @@ public final class BackendScript: Sendable {
     private func carryOut(_ held: Held) -> IOResult {
         state.withLock { state in
             let extent = held.operation.extent
-            guard extent.length <= size, extent.offset <= size - extent.length else {
-                preconditionFailure("the unit sent \(held.operation) beyond \(size) bytes")
+            guard extent.length <= state.size, extent.offset <= state.size - extent.length else {
+                preconditionFailure("the unit sent \(held.operation) beyond \(state.size) bytes")
             }
             if let errno = state.failures[held.operation.kind] { return IOResult(code: -errno) }
             if let survey = held.survey { return Self.fill(survey, with: state.surveyAnswer) }

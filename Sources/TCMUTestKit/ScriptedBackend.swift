@@ -22,6 +22,18 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// Never: tickets come from the threads that release them.
     public var hasAnswers: Bool { false }
 
+    /// As the script has it.
+    public var keeper: (any BackendKeeper)? { script.keeper }
+
+    /// As the script has it.
+    public var writeGeneration: UInt64 { script.ownership.generation }
+
+    /// As the script has it.
+    public func claimWriting() -> IOResult { script.claim() }
+
+    /// Recorded.
+    public func operationFailed(_ code: Int32) { script.note(failure: code) }
+
     /// Recorded; answered as scripted.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         submit(.read, extent, segments, ticket)

@@ -10,6 +10,11 @@ struct InstantBackend: BlockBackend, ~Copyable {
     var completionDescriptor: CInt { -1 }
     var hasAnswers: Bool { false }
 
+    var keeper: (any BackendKeeper)? { nil }
+    var writeGeneration: UInt64 { 0 }
+    func claimWriting() -> IOResult { .success }
+    func operationFailed(_ code: Int32) {}
+
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         .done(.success)
     }
@@ -85,6 +90,11 @@ struct HoldingBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     var size: UInt64 { InstantBackend.bytes }
     var completionDescriptor: CInt { -1 }
     var hasAnswers: Bool { false }
+
+    var keeper: (any BackendKeeper)? { nil }
+    var writeGeneration: UInt64 { 0 }
+    func claimWriting() -> IOResult { .success }
+    func operationFailed(_ code: Int32) {}
 
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         hold(ticket)
