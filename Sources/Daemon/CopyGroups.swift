@@ -19,9 +19,10 @@ final class CopyGroups: Sendable {
 /// One unit's place in its copy group.
 struct CopyMembership: Sendable {
     let group: CopyGroup
-    let profile: UnitProfile
+    /// As the unit was made with, but for its capacity after a resize.
+    var profile: UnitProfile
 
-    /// The unit is attached: the others may reach it.
+    /// The unit is attached, or has another size now: the others may reach it.
     func join(_ unit: any ControlledUnit, _ loop: EngineLoop) {
         group.join(profile, unit: unit, loop: loop)
     }

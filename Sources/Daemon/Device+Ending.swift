@@ -131,6 +131,7 @@ extension Device {
     private func letGo() async {
         guard let unit, let loop else { return }
         copyMembership?.leave()
+        await stopKeeper(of: unit)
         await loop.detach(unit)
         unit.dropRing()
         self.loop = nil

@@ -1,3 +1,4 @@
+internal import BlockBackend
 internal import ConfigFS
 internal import Configuration
 internal import Logging
@@ -38,7 +39,12 @@ actor Device {
     var recovery: Task<Void, Never>?
     /// The device that had this configuration text before; its end is waited for, not for long.
     private var predecessor: Device?
-    private(set) var openedBytes: UInt64 = 0
+    /// Bytes that initiators see.
+    var openedBytes: UInt64 = 0
+    /// Bytes of a logical block.
+    var blockBytes: UInt64 = 512
+    /// The last word of the backend's keeper.
+    var availability = BackendAvailability.ready
 
     /// The unit's place in its copy group, while it is attached.
     var copyMembership: CopyMembership?
@@ -128,8 +134,10 @@ actor Device {
             return await openFailed(OpenFailure(errno: error, message: "cannot be attached to a loop"))
         }
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
+        blockBytes = opened.blockBytes
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)
+        startKeeper(of: opened.unit, loop, reporter)
         for note in opened.notes { logger.warning("\(label): \(note)") }
         for remark in opened.remarks { logger.info("\(label): \(remark)") }
         let action = life.opened()
@@ -189,20 +197,6 @@ actor Device {
         environment.reply(request, errno)
     }
 
-    // MARK: - Changes
-
-    /// A setting is to change. - Returns: what the kernel is told.
-    func reconfigure(_ change: DeviceChange) -> Errno? {
-        switch change {
-        case .size(let bytes) where bytes == openedBytes: return nil
-        case .configuration(let text) where text == node.name.configuration: return nil
-        case .size(let bytes):
-            logger.error("\(label): the size cannot change from \(openedBytes) to \(bytes) bytes while in use")
-            return .notSupportedOnSocket
-        case .configuration, .writeCache, .unknown: return .notSupportedOnSocket
-        }
-    }
-
     // MARK: - Events of the unit
 
     private func listen() async {
@@ -252,6 +246,7 @@ actor Device {
                 \(label): how much space is left cannot be found out: \(Errno(rawValue: errno)). Initiators are not told \
                 before writes fail
                 """)
+        case .backend(let notice): hear(notice)
         case .backendError(let cdb, let errno):
             logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
         }

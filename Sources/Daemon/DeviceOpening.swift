@@ -23,6 +23,8 @@ struct OpenedDevice: Sendable {
     /// What is worth a line only for who asks what bounds the unit.
     var remarks: [String] = []
     let bytes: UInt64
+    /// Bytes of a logical block.
+    let blockBytes: UInt64
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
 }
@@ -212,7 +214,7 @@ struct DeviceOpening: Sendable {
         let bytes = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring, report: report)
         return OpenedDevice(
-            unit: unit, notes: notes, bytes: bytes,
+            unit: unit, notes: notes, bytes: bytes, blockBytes: UInt64(profile.capacity.blockSize),
             copyMembership: profile.copyGroup.map { CopyMembership(group: $0, profile: profile) })
     }
 

@@ -119,6 +119,8 @@ struct CommandSlot: ~Copyable {
     var reply: IOTicket?
     /// WRITE or COMPARE AND WRITE with FUA.
     var durable = false
+    /// The backend's `writeGeneration` when a command that writes what depends on a read began to read.
+    var writeGeneration: UInt64 = 0
 }
 
 /// What a rare command carries along beyond the fields of its slot.

@@ -36,6 +36,11 @@ struct CopyRun {
     /// The piece under way has been read and is being written.
     var isWriting = false
 
+    /// It writes to the unit that got the command.
+    var writesOwn: Bool {
+        segments.contains { if case .own = $0.destination { true } else { false } }
+    }
+
     init(
         segments: [Segment], listIdentifier: UInt32?, isHeld: Bool, form: ExtendedCopy.ListIdentifierLength
     ) {

@@ -27,6 +27,15 @@ public protocol ControlledUnit: ServiceableUnit {
     /// Reads or writes for another unit of the copy group.
     func serve(_ request: PeerRequest)
 
+    /// What looks after the backend; nil for a backend without one. May be read anywhere.
+    var keeper: (any BackendKeeper)? { get }
+
+    /// Takes the keeper's word on whether the storage can be used.
+    func storage(is availability: BackendAvailability)
+
+    /// The backend has another size: exports `bytes`, and initiators get a unit attention.
+    func resize(bytes: UInt64)
+
     /// What the unit has done so far.
     var counters: UnitCounters { get }
 
@@ -47,6 +56,8 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     private var unit: UnsafeMutablePointer<LogicalUnit<Backend>>?
     private let profile: UnitProfile
     private let report: UnitReporter
+    /// As ``ControlledUnit`` says.
+    public let keeper: (any BackendKeeper)?
 
     /// The ways into the data path. Swift never specialises the witnesses of a generic class, so that a call
     /// through the protocol would run the whole engine as unspecialised code; these are made where the backend's
@@ -63,6 +74,7 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing,
         report: @escaping UnitReporter
     ) {
+        keeper = backend.keeper
         openedBackend = consume backend
         openedRing = consume ring
         self.profile = profile
@@ -170,6 +182,16 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     public func serve(_ request: PeerRequest) {
         guard let unit else { return request.ticket.post(.goneAway) }
         unit.pointee.serve(request)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func storage(is availability: BackendAvailability) {
+        unit?.pointee.storage(is: availability, now: CoarseClock.milliseconds)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func resize(bytes: UInt64) {
+        unit?.pointee.resize(bytes: bytes)
     }
 
     /// As ``ControlledUnit`` says.

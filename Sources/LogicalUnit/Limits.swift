@@ -30,6 +30,11 @@ public enum Limits {
     /// Milliseconds after which a command that waits for fresh identity takes what there is.
     public static let identityPatience: Int64 = 3000
 
+    /// Milliseconds for which commands get BUSY while the storage is not to be had, and NOT READY after that, so that a
+    /// multipath driver takes another path. Where there is one it is taken soon; where there is none, waiting is
+    /// better than an error: as long as initiators give a lost session by default.
+    public static let recoveryPatience: (withOtherPaths: Int64, alone: Int64) = (2000, 120_000)
+
     /// Descriptors in one UNMAP parameter list, as the original advertises.
     public static let unmapDescriptors = 4
 

@@ -45,6 +45,10 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func beginCombining(_ command: consuming PendingCommand) {
         let slot = command.slot
         let extent = slots[slot].pointee.extent
+        // What is read must still be there when the write follows: nobody else may write between the two.
+        let claim = backend.claimWriting()
+        guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+        slots[slot].pointee.writeGeneration = backend.writeGeneration
         guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
             return finish(command, .status(.taskSetFull))
         }
@@ -119,6 +123,10 @@ extension LogicalUnit where Backend: ~Copyable {
         _ command: consuming PendingCommand, _ bytes: UnsafeMutableRawBufferPointer
     ) {
         let slot = command.slot
+        // The right to write was lost meanwhile, and is perhaps back: another gateway may have written in between.
+        guard slots[slot].pointee.writeGeneration == backend.writeGeneration else {
+            return finish(command, .status(.busy))
+        }
         slots.iovecs(slot)[0] = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
         slots[slot].pointee.segmentCount = 1
         settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .compareWrite))

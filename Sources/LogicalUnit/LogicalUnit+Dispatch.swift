@@ -1,4 +1,5 @@
 internal import BlockBackend
+internal import Glibc
 internal import Reactor
 internal import SCSI
 
@@ -8,9 +9,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let record = slots[command.slot]
         switch decode(command.slot) {
         case .command(let decoded):
-            if !condition.isClear, let sense = condition.refusal(of: decoded) {
-                return finish(command, .check(sense))
-            }
+            if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
             start(command, decoded)
         case .refused(let sense):
             // What the medium is going through comes before what is wrong with a command for it.
@@ -56,6 +55,12 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     // MARK: - Checks that need the unit
+
+    /// What a command is answered because of the state the unit is in; nil where nothing is in the way.
+    mutating func refusal(of command: Command) -> CommandOutcome? {
+        condition.refusal(
+            of: command, now: now, hasOtherPaths: (facts?.targetPortGroups.count ?? 0) > 1)
+    }
 
     /// What a command for these blocks is answered without being carried out: they do not exist, may not be written,
     /// or a command before is stuck. nil where nothing is in the way.
@@ -154,7 +159,11 @@ extension LogicalUnit where Backend: ~Copyable {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
             if stage == .survey && record.pointee.isDetached { return spaceUnknown(command, errno: -result.code) }
-            tellBackendError(record.pointee.cdb, errno: -result.code)
+            // EAGAIN is no failure: the right to write has been asked for, and the command comes again.
+            if result.code != -EAGAIN {
+                backend.operationFailed(result.code)
+                tellBackendError(record.pointee.cdb, errno: -result.code)
+            }
             if stage == .erase || stage == .eraseFlush { return failErasure(command, -result.code) }
             if stage.isCopy { return failCopy(command, result) }
             return finish(command, SenseTable.outcome(of: result.code, isRead: stage.isRead))

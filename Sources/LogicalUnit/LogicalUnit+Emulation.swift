@@ -154,8 +154,8 @@ extension LogicalUnit where Backend: ~Copyable {
                 continue
             }
             // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
-            if !condition.isClear, let sense = condition.refusal(of: decoded) {
-                finish(command, .check(sense))
+            if !condition.isClear, let outcome = refusal(of: decoded) {
+                finish(command, outcome)
                 continue
             }
             answer(command, decoded, facts)

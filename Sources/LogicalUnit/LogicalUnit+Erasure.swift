@@ -99,6 +99,9 @@ extension LogicalUnit where Backend: ~Copyable {
         _ command: consuming PendingCommand, _ erasure: MediumErasure, immediate: Bool
     ) {
         let slot = command.slot
+        // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
+        let claim = backend.claimWriting()
+        guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
         condition.erasure = erasure
         if immediate { detach(slot) }
         slots[slot].pointee.extent = ByteExtent(offset: 0, length: erasure.size)

@@ -24,6 +24,10 @@ extension LogicalUnit where Backend: ~Copyable {
         } catch {
             return finish(command, .check(error))
         }
+        if run.writesOwn {
+            let claim = backend.claimWriting()
+            guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+        }
         let extras = CommandExtras()
         extras.copy = run
         slots[slot].pointee.extras = extras

@@ -25,8 +25,9 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var saysLength: Bool
     var slots: SlotTable
     let index: UInt32
-    let profile: UnitProfile
-    let advertisement: Advertisement
+    /// Changed by a resize alone.
+    var profile: UnitProfile
+    var advertisement: Advertisement
     let report: UnitReporter
     let deadline: Int64?
 

@@ -22,8 +22,13 @@ struct UnitCondition {
         didSet { update() }
     }
 
+    /// Whether the storage can be used.
+    var storage = StorageCondition.usable {
+        didSet { update() }
+    }
+
     private mutating func update() {
-        isClear = attentions.isEmpty && erasure == nil && failure == nil
+        isClear = attentions.isEmpty && erasure == nil && failure == nil && storage == .usable
     }
 
     /// Leaves a unit attention for the next command that is told of such; the same one is told once.
@@ -40,12 +45,19 @@ struct UnitCondition {
         return attentions.removeFirst()
     }
 
-    /// Why `command` is not carried out now, or nil. A unit attention told by this is gone.
-    mutating func refusal(of command: Command) -> Sense? {
-        if command.reportsAttention, let attention = takeAttention() { return attention }
-        if let erasure, !command.isServedWhileErasing { return erasure.inProgress }
+    /// What `command` is answered instead of being carried out now, or nil. A unit attention told by this is gone.
+    ///
+    /// - Parameters:
+    ///   - now: coarse milliseconds.
+    ///   - hasOtherPaths: other target port groups lead to the same storage.
+    mutating func refusal(of command: Command, now: Int64, hasOtherPaths: Bool) -> CommandOutcome? {
+        if command.reportsAttention, let attention = takeAttention() { return .check(attention) }
+        if storage != .usable, !command.isServedWithoutStorage {
+            return storage.outcome(now: now, hasOtherPaths: hasOtherPaths)
+        }
+        if let erasure, !command.isServedWhileErasing { return .check(erasure.inProgress) }
         if let failure, !command.isServedWhileErasing, !command.endsFailure(of: failure.purpose) {
-            return failure.sense
+            return .check(failure.sense)
         }
         return nil
     }
@@ -94,6 +106,17 @@ extension Command {
         switch self {
         case .inquiry, .requestSense, .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions,
             .reportTargetPortGroups, .logSense:
+            true
+        default: false
+        }
+    }
+
+    /// The command is about the unit and not about what it stores. Those of standby (SPC-4 5.15.2.4.4), and the
+    /// capacity, which initiators ask for before they take a path at all.
+    fileprivate var isServedWithoutStorage: Bool {
+        switch self {
+        case .inquiry, .requestSense, .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions,
+            .reportTargetPortGroups, .logSense, .modeSense, .readCapacity10, .readCapacity16:
             true
         default: false
         }

@@ -1,3 +1,4 @@
+public import BlockBackend
 public import SCSI
 public import TCMURing
 
@@ -27,6 +28,8 @@ public enum UnitEvent: Sendable {
     case spaceLow(availableBytes: UInt64, thresholdBytes: UInt64)
     /// How much space is left could not be found out; told when it first fails, and again after it has succeeded.
     case spaceUnknown(errno: Int32)
+    /// The backend's keeper has something to say. The one event that may come from any thread.
+    case backend(BackendNotice)
     /// The backend failed a command with this errno; told at most once per second.
     case backendError(CDB, errno: Int32)
 }

@@ -7,6 +7,12 @@ extension Sense {
 
     // MARK: Not ready
 
+    /// LOGICAL UNIT NOT READY, CAUSE NOT REPORTABLE: the storage cannot be reached, and another path may be better.
+    public static let notReadyCauseNotReportable = Sense(.notReady, 0x04, 0x00)
+
+    /// LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED: the storage does not exist any longer.
+    public static let notReadyManualInterventionRequired = Sense(.notReady, 0x04, 0x03)
+
     /// LOGICAL UNIT IS IN PROCESS OF BECOMING READY.
     public static let notReadyBecomingReady = Sense(.notReady, 0x04, 0x01)
 

@@ -1,0 +1,141 @@
+internal import BlockBackend
+internal import Configuration
+internal import Logging
+internal import LogicalUnit
+internal import SCSI
+internal import SystemPackage
+internal import TCMUNetlink
+internal import TCMURing
+
+/// A device whose backend has a keeper: what that says, and what the kernel wants changed.
+extension Device {
+    /// The unit is attached: its keeper may begin.
+    func startKeeper(
+        of unit: any ControlledUnit, _ loop: EngineLoop, _ reporter: AsyncStream<UnitEvent>.Continuation
+    ) {
+        unit.keeper?.start(
+            KeeperSurroundings(
+                onLoop: { work in loop.post(unit, work) }, tell: { notice in reporter.yield(.backend(notice)) }))
+    }
+
+    /// The unit is about to leave its loop. May take as long as the keeper waits for its storage.
+    func stopKeeper(of unit: any ControlledUnit) async {
+        guard let keeper = unit.keeper else { return }
+        // Without a thread to wait on it goes on: a unit must not leave its loop under a keeper.
+        while await BlockingCall.run("keeper-\(node.nodeName)", { keeper.stop() }) == nil {
+            logger.error("\(label): no thread left to stop its keeper on; tried again")
+            try? await ControlThread.sleep(for: .seconds(1))
+        }
+    }
+
+    // MARK: - What it says
+
+    /// Passes the keeper's word on to the unit and to people.
+    func hear(_ notice: BackendNotice) {
+        switch notice {
+        case .availability(let availability): storage(is: availability)
+        case .remark(let level, let line): logger.log(level: Logger.Level(level), "\(label): \(line)")
+        case .sizeDiffers(let bytes):
+            logger.warning(
+                """
+                \(label): the image has \(bytes) bytes, and \(openedBytes) are exported. Initiators go on with what they \
+                know; to let them have the rest, resize the disk at the gateway too (attribute dev_size)
+                """)
+        }
+    }
+
+    private func storage(is availability: BackendAvailability) {
+        guard availability != self.availability else { return }
+        self.availability = availability
+        if let unit, let loop { loop.post(unit) { unit.storage(is: availability) } }
+        switch availability {
+        case .ready: logger.notice("\(label): the storage can be used again")
+        case .recovering(let errno):
+            logger.error(
+                """
+                \(label): the storage is away: \(Errno(rawValue: errno)). Its commands get BUSY, and NOT READY if that \
+                lasts; other LUNs are not concerned. It comes back by itself
+                """)
+        case .standby:
+            logger.notice(
+                """
+                \(label): the image is not the primary one of its mirror; initiators get NOT READY, standby, until it is \
+                promoted here
+                """)
+        case .gone(let errno):
+            logger.error(
+                """
+                \(label): the storage does not exist any longer: \(Errno(rawValue: errno)). Initiators get NOT READY; \
+                remove the LUN, or restore what it was
+                """)
+        }
+    }
+
+    // MARK: - What the kernel wants
+
+    /// A setting is to change. - Returns: what the kernel is told.
+    func reconfigure(_ change: DeviceChange) async -> Errno? {
+        switch change {
+        case .size(let bytes) where bytes == openedBytes: return nil
+        case .configuration(let text) where text == node.name.configuration: return nil
+        case .size(let bytes): return await resize(to: bytes)
+        case .configuration, .writeCache, .unknown: return .notSupportedOnSocket
+        }
+    }
+
+    /// Source: the original's dev_resize. Blocks beyond the storage and fewer blocks than initiators know are refused.
+    private func resize(to bytes: UInt64) async -> Errno? {
+        guard let unit, let loop, life.state == .serving, let keeper = unit.keeper else {
+            logger.error("\(label): the size cannot change from \(openedBytes) to \(bytes) bytes while in use")
+            return .notSupportedOnSocket
+        }
+        let before = openedBytes
+        guard bytes > before, bytes % blockBytes == 0 else {
+            logger.error(
+                """
+                \(label): the size cannot change from \(before) to \(bytes) bytes; expected more than now, in whole blocks
+                """)
+            return .invalidArgument
+        }
+        let failure = await BlockingCall.run("resize-\(node.nodeName)", atMost: environment.service.removeTimeout) {
+            () -> BackendError? in
+            do throws(BackendError) {
+                try keeper.resize(to: bytes)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        switch failure {
+        case .some(nil): break
+        case .some(.some(let error)):
+            logger.error("\(label): the size stays \(before) bytes: \(error)")
+            return error.errno
+        case nil:
+            logger.error("\(label): the size stays \(before) bytes: the storage does not answer in time")
+            return .timedOut
+        }
+        // Two at once would be the kernel's mistake; the larger one stays.
+        guard bytes > openedBytes else { return nil }
+        openedBytes = bytes
+        await loop.run(unit) { unit.resize(bytes: bytes) }
+        copyMembership?.profile.capacity = Capacity(
+            blocks: bytes / blockBytes, blockSize: UInt32(clamping: blockBytes))
+        copyMembership?.join(unit, loop)
+        logger.notice("\(label): resized from \(before) to \(bytes) bytes; initiators are told by a unit attention")
+        return nil
+    }
+}
+
+extension Logger.Level {
+    /// That of a keeper's remark.
+    fileprivate init(_ level: BackendNotice.RemarkLevel) {
+        self =
+            switch level {
+            case .info: .info
+            case .notice: .notice
+            case .warning: .warning
+            case .error: .error
+            }
+    }
+}
