@@ -112,7 +112,7 @@ let testing: [Target] = [
     tests(
         "LogicalUnitTests",
         [
-            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "TCMURing",
+            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "ALUA", "TCMURing",
             "Reactor", system,
         ]),
     tests(

@@ -31,6 +31,46 @@ extension Backstore {
             transitionDelayMilliseconds: try group.count("trans_delay_msecs"),
             members: try group.members())
     }
+
+    /// Puts a group into an access state, and says why (`alua_access_state`, `alua_access_status`).
+    ///
+    /// The kernel takes a state here only of groups that the target may change (access types implicit, and both); one
+    /// that is explicit alone is made both for the moment. It gives initiators on the group's ports a unit attention, and
+    /// serves or refuses their commands by the new state.
+    ///
+    /// - Throws: EINVAL where the group does not support the state.
+    public func setAccessState(
+        _ state: UInt8, _ status: TargetPortGroupAttributes.AccessStatus, of group: TargetPortGroupAttributes
+    ) throws(ConfigFSError) {
+        guard let path = directory.appending("alua").adding(group.name) else { return }
+        let files = GroupDirectory(path: path)
+        guard group.accessType == .explicit else { return try files.set(state, status) }
+        try files.file("alua_access_type").write("3")
+        let failure: ConfigFSError?
+        do throws(ConfigFSError) {
+            try files.set(state, status)
+            failure = nil
+        } catch {
+            failure = error
+        }
+        try files.file("alua_access_type").write("2")
+        if let failure { throw failure }
+    }
+
+    /// Every portal group that offers the device, in whatever group of ports: also in `default_tg_pt_gp`, where those are
+    /// that nobody has grouped.
+    public func portalGroups() throws(ConfigFSError) -> [PortalGroup] {
+        var groups: [PortalGroup] = []
+        let alua = directory.appending("alua")
+        for name in try directoryEntries(alua) {
+            guard let path = alua.adding(name) else { continue }
+            for member in try GroupDirectory(path: path).members() {
+                let group = PortalGroup(of: member)
+                if !groups.contains(group) { groups.append(group) }
+            }
+        }
+        return groups
+    }
 }
 
 /// The directory `alua/<group>` of a device.
@@ -65,6 +105,13 @@ private struct GroupDirectory {
         states.transitioning = try file("alua_support_transitioning").flag()
         states.lbaDependent = try file("alua_support_lba_dependent").flag()
         return states
+    }
+
+    func set(
+        _ state: UInt8, _ status: TargetPortGroupAttributes.AccessStatus
+    ) throws(ConfigFSError) {
+        try file("alua_access_state").write("\(state)")
+        try file("alua_access_status").write("\(status.rawValue)")
     }
 
     func members() throws(ConfigFSError) -> [TargetPortGroupMember] {

@@ -28,6 +28,13 @@ public struct ServiceConfiguration: Equatable, Sendable {
     ///
     /// Default `/run/tcmu.lock`.
     public var lockFile: FilePath
+    /// Where the daemon notes what has to be undone if it dies; emptied by a reboot.
+    ///
+    /// Default `/run/tcmud`.
+    public var runDirectory: FilePath
+    /// Switch off the portal groups of a unit whose storage is away, as the original does. Default: no, since other units
+    /// of the group go with it.
+    public var disablesPortalGroupOnLoss = false
     /// Receive buffer of the netlink socket in bytes.
     ///
     /// Default 4 MiB: an event that finds it full is lost, and the kernel waits for an answer to it for ever. The
@@ -47,6 +54,7 @@ public struct ServiceConfiguration: Equatable, Sendable {
         openTimeout = .seconds(25)
         removeTimeout = .seconds(25)
         lockFile = "/run/tcmu.lock"
+        runDirectory = "/run/tcmud"
         netlinkReceiveBuffer = 4 << 20
         sysfsRoot = "/sys"
         configFSRoot = "/sys/kernel/config"

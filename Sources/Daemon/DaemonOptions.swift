@@ -17,6 +17,8 @@ public struct DaemonOptions: Sendable {
     public var openTimeoutSeconds: Int?
     /// Path of the file whose lock makes this daemon the only one.
     public var lockFile: String?
+    /// Switch off the portal groups of a unit whose storage is away.
+    public var disablesPortalGroupOnLoss = false
 
     /// All defaults.
     public init() {}
@@ -28,6 +30,7 @@ public struct DaemonOptions: Sendable {
         if let spinMicroseconds { configuration.spinMicroseconds = UInt32(clamping: spinMicroseconds) }
         if let openTimeoutSeconds { configuration.openTimeout = .seconds(openTimeoutSeconds) }
         if let lockFile { configuration.lockFile = FilePath(lockFile) }
+        configuration.disablesPortalGroupOnLoss = disablesPortalGroupOnLoss
         return configuration
     }
 

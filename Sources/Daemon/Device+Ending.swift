@@ -132,6 +132,7 @@ extension Device {
         guard let unit, let loop else { return }
         copyMembership?.leave()
         await stopKeeper(of: unit)
+        leavePortalGroups()
         await loop.detach(unit)
         unit.dropRing()
         self.loop = nil

@@ -48,6 +48,7 @@ extension Device {
         guard availability != self.availability else { return }
         self.availability = availability
         if let unit, let loop { loop.post(unit) { unit.storage(is: availability) } }
+        switchPortalGroups(availability)
         switch availability {
         case .ready: logger.notice("\(label): the storage can be used again")
         case .recovering(let errno):

@@ -209,6 +209,8 @@ actor Device {
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
             if life.ringLost() == .recover { startRecovery() }
         case .factsNeeded: startReadingFacts()
+        case .accessStatesWanted(let plan):
+            Task(executorPreference: ControlThread.shared) { await self.changeAccessStates(plan) }
         case .ringGone:
             // After a removal this is no news. Without one (netlink was blocked) nobody else will tell.
             guard life.state != .closing && life.state != .gone else { return }
@@ -266,7 +268,7 @@ actor Device {
         if life.state == .serving {
             let reader = FactsReader(tree: environment.tree, backstore: backstore)
             let result = await BlockingCall.run("facts-\(node.nodeName)") {
-                Result { () throws(ConfigFSError) in try reader.read() }
+                Result { () throws(ConfigFSError) in try reader.readAndSettle() }
             }
             switch result {
             case .success(let read):

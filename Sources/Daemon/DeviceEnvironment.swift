@@ -21,6 +21,9 @@ struct DeviceEnvironment: Sendable {
     /// Which devices may copy from and to one another.
     var copyGroups = CopyGroups()
 
+    /// Switches portal groups off while storage is away; nil unless asked for.
+    var portalGroups: PortalGroupSwitch?
+
     var opening: DeviceOpening { DeviceOpening(service: service, copyGroups: copyGroups, openNode: openNode) }
     var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
 }

@@ -25,6 +25,8 @@ struct OpenedDevice: Sendable {
     let bytes: UInt64
     /// Bytes of a logical block.
     let blockBytes: UInt64
+    /// Seconds after which the backend gives up an operation; nil where it never does.
+    var operationTimeoutSeconds: Int?
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
 }
@@ -56,14 +58,17 @@ struct DeviceOpening: Sendable {
             let profile = try profile(node, device)
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
+            let timeouts = timeouts(of: try backstore(of: node), profile)
+            let opened: OpenedDevice
             switch device.subtype {
-            case "mem": return .success(try openMemory(node, profile, device, report).saying(sizing))
-            case "file": return .success(try openFile(node, profile, device, report).saying(sizing))
-            case "rbd": return .success(try openImage(node, profile, device, report).saying(sizing))
+            case "mem": opened = try openMemory(node, profile, device, report)
+            case "file": opened = try openFile(node, profile, device, report)
+            case "rbd": opened = try openImage(node, profile, device, report)
             default:
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
+            return .success(opened.saying(sizing).saying(timeouts))
         } catch {
             return .failure(error)
         }
@@ -177,7 +182,10 @@ struct DeviceOpening: Sendable {
                 options, expectedSize: size, blockSize: profile.capacity.blockSize)
             let ignored = image.ignoredOptions.map { "option \($0) is unknown and ignored" }
             let notes = ignored + backend.openNotes
-            return try assemble(backend, node, profile, notes: notes, report)
+            let operationTimeout = backend.operationTimeoutSeconds
+            var opened = try assemble(backend, node, profile, notes: notes, report)
+            opened.operationTimeoutSeconds = operationTimeout
+            return opened
         } catch {
             throw Self.failure(error)
         }

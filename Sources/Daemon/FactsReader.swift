@@ -67,8 +67,10 @@ struct FactsReader: Sendable {
 
     private static func support(_ type: TargetPortGroupAttributes.AccessType) -> TargetPortGroupSupport {
         switch type {
-        // As the original: a group without a type is told as implicit. Explicit transitions are not served.
-        case .none, .implicit, .explicit, .implicitAndExplicit: .implicit
+        // As the original: a group without a type is told as implicit.
+        case .none, .implicit: .implicit
+        case .explicit: .explicit
+        case .implicitAndExplicit: .implicitAndExplicit
         }
     }
 

@@ -41,9 +41,12 @@ struct TCMUService: Service {
         releaseWaiters()
         let session: NetlinkSession
         let table: DeviceTable
+        let portalGroups = PortalGroupSwitch(
+            tree: ConfigFSTree(mountedAt: configuration.configFSRoot), journal: configuration.runDirectory,
+            logger: logger)
         do {
             session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
-            table = DeviceTable(environment: try environment(session))
+            table = DeviceTable(environment: try environment(session, portalGroups))
         } catch {
             blockNetlink(false)
             throw error
@@ -55,7 +58,9 @@ struct TCMUService: Service {
         await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
-        // Nobody waits for this one: a status may hang with the loop it asks.
+        // Nobody waits for these. The first one also without the option: the daemon before may have had it. A status may
+        // hang with the loop it asks.
+        Task(executorPreference: ControlThread.shared) { await portalGroups.recover() }
         let reporting = Task(executorPreference: ControlThread.shared) { await reportStatus(of: table) }
         defer { reporting.cancel() }
         let wasAsked = await withGracefulShutdownHandler {
@@ -76,9 +81,11 @@ struct TCMUService: Service {
         guard wasAsked else { throw ServiceFailure.netlinkLost }
     }
 
-    private func environment(_ session: NetlinkSession) throws -> DeviceEnvironment {
+    private func environment(
+        _ session: NetlinkSession, _ portalGroups: PortalGroupSwitch
+    ) throws -> DeviceEnvironment {
         let logger = logger
-        return DeviceEnvironment(
+        var environment = DeviceEnvironment(
             service: configuration,
             loops: try LoopPool(count: configuration.loopThreads, cpus: configuration.loopCPUs), logger: logger
         ) { request, errno in
@@ -88,6 +95,8 @@ struct TCMUService: Service {
                 logger.error("the kernel could not be answered: \(error)", metadata: ["request": "\(request)"])
             }
         }
+        if configuration.disablesPortalGroupOnLoss { environment.portalGroups = portalGroups }
+        return environment
     }
 
     // MARK: - Netlink's gate

@@ -24,6 +24,13 @@ public protocol ControlledUnit: ServiceableUnit {
     /// Takes what configfs says, or nil if that could not be read.
     func deliver(_ facts: BackstoreFacts?)
 
+    /// A change of access states that the unit asked for was carried out, or failed.
+    ///
+    /// - Parameters:
+    ///   - succeeded: all states are as the plan has them.
+    ///   - facts: what configfs says since; nil if it could not be read.
+    func accessStatesChanged(_ succeeded: Bool, _ facts: BackstoreFacts?)
+
     /// Reads or writes for another unit of the copy group.
     func serve(_ request: PeerRequest)
 
@@ -176,6 +183,11 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public func deliver(_ facts: BackstoreFacts?) {
         unit?.pointee.deliver(facts, now: CoarseClock.milliseconds)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func accessStatesChanged(_ succeeded: Bool, _ facts: BackstoreFacts?) {
+        unit?.pointee.accessStatesChanged(succeeded, facts, now: CoarseClock.milliseconds)
     }
 
     /// As ``ControlledUnit`` says.

@@ -30,6 +30,10 @@ public enum Limits {
     /// Milliseconds after which a command that waits for fresh identity takes what there is.
     public static let identityPatience: Int64 = 3000
 
+    /// Milliseconds after which access states of target port groups are too old to be told, when configfs does not
+    /// answer: whoever asks gets BUSY.
+    public static let accessStateLifetime = identityLifetime + identityPatience
+
     /// Milliseconds for which commands get BUSY while the storage is not to be had, and NOT READY after that, so that a
     /// multipath driver takes another path. Where there is one it is taken soon; where there is none, waiting is
     /// better than an error: as long as initiators give a lost session by default.

@@ -6,7 +6,9 @@ internal import TCMURing
 /// Commands that take too long, and the coming and going of the ring.
 extension LogicalUnit where Backend: ~Copyable {
     /// True while something in flight has a time limit.
-    var watchesDeadlines: Bool { !awaitingFacts.isEmpty || deadline != nil && slots.inUse > lateCommands }
+    var watchesDeadlines: Bool {
+        !awaitingFacts.isEmpty || accessStateChange?.slot != nil || deadline != nil && slots.inUse > lateCommands
+    }
 
     /// Reports commands whose time is up.
     ///
@@ -30,6 +32,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if let first {
             report(.commandsLate(first, count: lateCommands - before, milliseconds: deadline ?? 0))
         }
+        stopAwaitingAccessStates()
         if let first = awaitingFacts.first, slots[first].pointee.deadline <= now {
             // Not read yet is not unreadable: the initiator comes again.
             answerAwaiting(otherwise: .status(.busy))

@@ -29,7 +29,9 @@ extension LogicalUnit where Backend: ~Copyable {
             do throws(Sense) {
                 // Before configfs was read nobody knows, and every kernel sets up a port first.
                 let hasPort = facts.map { !$0.targetPortGroups.isEmpty } ?? true
-                let data = try report.response(advertisement.commands, targetPortGroups: hasPort)
+                let data = try report.response(
+                    advertisement.commands, targetPortGroups: hasPort,
+                    setTargetPortGroups: facts.map { $0.port != nil && $0.targetPortGroupSupport.isExplicit } ?? false)
                 send(command, data, allocationLength: report.allocationLength)
             } catch {
                 finish(command, .check(error))
@@ -106,13 +108,8 @@ extension LogicalUnit where Backend: ~Copyable {
             }
             send(command, page, allocationLength: UInt32(inquiry.allocationLength))
         case .reportTargetPortGroups(let report):
-            guard !facts.targetPortGroups.isEmpty else {
-                // As the original without an enabled port.
-                return finish(command, .check(.invalidCommandOperationCode))
-            }
-            let data = report.response(
-                facts.targetPortGroups, implicitTransitionSeconds: facts.implicitTransitionSeconds)
-            send(command, data, allocationLength: report.allocationLength)
+            reportTargetPortGroups(command, report, facts)
+        case .setTargetPortGroups(let set): setTargetPortGroups(command, set, facts)
         case .extendedCopy(let copy): extendedCopy(command, copy, facts)
         default: preconditionFailure("\(decoded) is not answered from configfs")
         }
@@ -136,6 +133,7 @@ extension LogicalUnit where Backend: ~Copyable {
         if let fresh {
             facts = fresh
             factsAge = now
+            noteOptimized(fresh)
             profile.copyGroup?.announce(
                 profile.copyIdentity, designator: UnitIdentity.nameDesignator(serial: fresh.serial))
         }
@@ -156,6 +154,11 @@ extension LogicalUnit where Backend: ~Copyable {
             // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
             if !condition.isClear, let outcome = refusal(of: decoded) {
                 finish(command, outcome)
+                continue
+            }
+            // Identity does not change, but access states do: better none than old ones.
+            if decoded.needsAccessStates, now &- factsAge > Limits.accessStateLifetime {
+                finish(command, .status(.busy))
                 continue
             }
             answer(command, decoded, facts)
@@ -190,5 +193,15 @@ extension LogicalUnit where Backend: ~Copyable {
     func zeroRest(_ slot: Int, from count: UInt64) {
         let buffer = slots[slot].pointee.segmentBytes
         if buffer > count { slots.segments(slot).zero(from: Int(count), length: Int(buffer - count)) }
+    }
+}
+
+extension Command {
+    /// It tells or changes access states of target port groups.
+    fileprivate var needsAccessStates: Bool {
+        switch self {
+        case .reportTargetPortGroups, .setTargetPortGroups: true
+        default: false
+        }
     }
 }

@@ -47,6 +47,12 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// Commands parked until facts are fresh, oldest first.
     var awaitingFacts: [Int] = []
 
+    /// A change of access states under way.
+    var accessStateChange: AccessStateChange?
+    /// `BlockBackend.writeGeneration` under which the local group is active/optimized, where initiators set states; nil
+    /// while it is not.
+    var optimizedAt: UInt64?
+
     /// Commands in flight that have been reported as late.
     var lateCommands = 0
     /// Multi-step commands that hold memory.

@@ -1,3 +1,4 @@
+public import ALUA
 public import BlockBackend
 public import SCSI
 public import TCMURing
@@ -10,6 +11,9 @@ public enum UnitEvent: Sendable {
     case ringGone
     /// Identity is needed that was never read, or is older than its lifetime: `deliver(_:)` it.
     case factsNeeded
+    /// Access states of target port groups are to change: write them to configfs and tell
+    /// ``ControlledUnit/accessStatesChanged(_:_:)``, whether it succeeded or not.
+    case accessStatesWanted(AccessStatePlan)
     /// The kernel passed on a task management function that hit so many commands in flight.
     case taskManagement(String, commands: Int)
     /// So many commands, with this one the first, have not been answered by the backend within the time limit.

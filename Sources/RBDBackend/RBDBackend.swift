@@ -120,6 +120,15 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Seconds after which an operation that no OSD has answered fails with ETIMEDOUT: what is in force, which
+    /// `osd_op_timeout` need not be (``OperationTimeout``); nil once closed.
+    package var operationTimeoutSeconds: Int? {
+        switch image {
+        case .some(let image): image.context.cluster.context.operationTimeoutSeconds
+        case .none: nil
+        }
+    }
+
     /// Closes the image, and the connection with its last image. Blocks: librbd flushes, gives back the lock, and with the
     /// cluster away waits for the OSD time-out. Every ticket must be back; operations must not follow.
     public mutating func close() {

@@ -73,6 +73,11 @@ final class RadosContext: @unchecked Sendable {
         return handle
     }
 
+    /// `rados_osd_op_timeout` as it is in force, in seconds; nil where librados does not tell.
+    var operationTimeoutSeconds: Int? {
+        setting("rados_osd_op_timeout").flatMap(leadingNumber).map { Int(clamping: $0) }
+    }
+
     /// Value of option `name`, or nil where librados knows none.
     func setting(_ name: String) -> String? {
         textBuffer(4096) { rados_conf_get(root, name, $0, $1) }

@@ -33,6 +33,8 @@ public enum Command: Sendable, Equatable, BitwiseCopyable {
     case startStopUnit(StartStopUnit)
     /// REPORT TARGET PORT GROUPS.
     case reportTargetPortGroups(ReportTargetPortGroups)
+    /// SET TARGET PORT GROUPS.
+    case setTargetPortGroups(SetTargetPortGroups)
     /// VERIFY, 10 to 16.
     case verify(Verify)
     /// WRITE AND VERIFY, 10 to 16.

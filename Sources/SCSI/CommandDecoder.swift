@@ -55,6 +55,7 @@ public enum CommandDecoder {
         case .writeSame16: .writeSame(try WriteSame(sixteen: cdb))
         case .serviceActionIn16: try serviceActionIn16(cdb)
         case .maintenanceIn: try maintenanceIn(cdb)
+        case .maintenanceOut: try maintenanceOut(cdb)
         case .read12: .read(try MediumAccess(twelve: cdb))
         case .write12: .write(try MediumAccess(twelve: cdb))
         case .verify10: .verify(try Verify(ten: cdb))
@@ -109,6 +110,13 @@ public enum CommandDecoder {
             .reportSupportedOperationCodes(try ReportSupportedOperationCodes(cdb))
         case .reportSupportedTaskManagementFunctions:
             .reportSupportedTaskManagementFunctions(try ReportSupportedTaskManagementFunctions(cdb))
+        case nil: throw .invalidCommandOperationCode
+        }
+    }
+
+    private static func maintenanceOut(_ cdb: CDB) throws(Sense) -> Command {
+        switch MaintenanceOut(rawValue: cdb.serviceAction) {
+        case .setTargetPortGroups: .setTargetPortGroups(SetTargetPortGroups(cdb))
         case nil: throw .invalidCommandOperationCode
         }
     }

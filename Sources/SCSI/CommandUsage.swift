@@ -82,6 +82,7 @@ extension CommandUsage {
         case .writeAtomic16: return [sixteen(raw, dpo | fua, count: [0, 0, 0xFF, 0xFF])]
         case .serviceActionIn16: return ServiceActionIn16.allCases.map(serviceActionIn)
         case .maintenanceIn: return MaintenanceIn.allCases.map(maintenanceIn)
+        case .maintenanceOut: return MaintenanceOut.allCases.map(maintenanceOut)
         case .read12, .write12: return [twelve(raw, dpo | fua)]
         case .writeAndVerify12: return [twelve(raw, dpo | 0x02)]
         case .verify12: return [twelve(raw, dpo | 0x06, .range)]
@@ -135,6 +136,10 @@ extension CommandUsage {
             // REPD
             return row(.maintenanceIn, action.rawValue, [0x80, 0, 0, 0] + length)
         }
+    }
+
+    private static func maintenanceOut(_ action: MaintenanceOut) -> CommandUsage {
+        row(.maintenanceOut, action.rawValue, [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0])
     }
 
     // MARK: - Forms of CDB

@@ -29,6 +29,9 @@ public enum TargetPortGroupSupport: UInt8, Sendable, CaseIterable, BitwiseCopyab
     case explicit = 0x20
     /// Both.
     case implicitAndExplicit = 0x30
+
+    /// Whether initiators may send SET TARGET PORT GROUPS.
+    public var isExplicit: Bool { self == .explicit || self == .implicitAndExplicit }
 }
 
 /// Standard INQUIRY data (SPC-4 6.6.2), 74 bytes: those of the original, and version descriptors behind them.

@@ -81,6 +81,8 @@ public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case serviceActionIn16 = 0x9E
     /// MAINTENANCE IN; see ``MaintenanceIn``.
     case maintenanceIn = 0xA3
+    /// MAINTENANCE OUT; see ``MaintenanceOut``.
+    case maintenanceOut = 0xA4
     /// READ(12) (SBC-3 5.9).
     case read12 = 0xA8
     /// WRITE(12) (SBC-3 5.33).
@@ -109,6 +111,12 @@ public enum MaintenanceIn: UInt16, Sendable, CaseIterable {
     case reportSupportedOperationCodes = 0x0C
     /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36).
     case reportSupportedTaskManagementFunctions = 0x0D
+}
+
+/// The service actions of operation code A4h that this target decodes.
+public enum MaintenanceOut: UInt16, Sendable, CaseIterable, BitwiseCopyable {
+    /// SET TARGET PORT GROUPS (SPC-4 6.45).
+    case setTargetPortGroups = 0x0A
 }
 
 /// The service actions of SANITIZE (SBC-3 5.24).

@@ -5,14 +5,20 @@ extension ReportSupportedOperationCodes {
     /// - Parameters:
     ///   - commands: what the unit serves.
     ///   - targetPortGroups: whether REPORT TARGET PORT GROUPS is answered, which it is where a group has a port.
+    ///   - setTargetPortGroups: whether SET TARGET PORT GROUPS is answered, which it is where the ports' group has an
+    ///     explicit access type.
     ///   - reservations: whether the kernel serves PERSISTENT RESERVE, RESERVE and RELEASE: `emulate_pr` of the
     ///     device.
     /// - Throws: INVALID FIELD IN CDB where 001b asks for an operation code that has service actions, or 010b for one
     ///   that has none.
     public func response(
-        _ commands: CommandSet, targetPortGroups: Bool = true, reservations: Bool = true
+        _ commands: CommandSet, targetPortGroups: Bool = true, setTargetPortGroups: Bool = true,
+        reservations: Bool = true
     ) throws(Sense) -> [UInt8] {
-        let served = Self.served(commands, targetPortGroups: targetPortGroups, reservations: reservations)
+        var without: Set<OperationAndAction> = []
+        if !targetPortGroups { without.insert(.reportTargetPortGroups) }
+        if !setTargetPortGroups { without.insert(.setTargetPortGroups) }
+        let served = Self.served(commands, without: without, reservations: reservations)
         guard options != .all else { return allCommands(served) }
 
         let candidates = served.filter { $0.operationCode == operationCode }
@@ -29,13 +35,26 @@ extension ReportSupportedOperationCodes {
         return oneCommand(candidates.first { $0.serviceAction ?? 0 == serviceAction })
     }
 
-    private static func served(
-        _ commands: CommandSet, targetPortGroups: Bool, reservations: Bool
-    ) -> [CommandUsage] {
-        let own = CommandUsage.all(commands).filter { usage in
-            targetPortGroups || usage.operationCode != OperationCode.maintenanceIn.rawValue
-                || usage.serviceAction != MaintenanceIn.reportTargetPortGroups.rawValue
+    /// Commands that depend on what configfs says, and not on the backend.
+    private enum OperationAndAction: Equatable {
+        case reportTargetPortGroups, setTargetPortGroups
+
+        func isThat(of usage: CommandUsage) -> Bool {
+            switch self {
+            case .reportTargetPortGroups:
+                usage.operationCode == OperationCode.maintenanceIn.rawValue
+                    && usage.serviceAction == MaintenanceIn.reportTargetPortGroups.rawValue
+            case .setTargetPortGroups:
+                usage.operationCode == OperationCode.maintenanceOut.rawValue
+                    && usage.serviceAction == MaintenanceOut.setTargetPortGroups.rawValue
+            }
         }
+    }
+
+    private static func served(
+        _ commands: CommandSet, without: Set<OperationAndAction>, reservations: Bool
+    ) -> [CommandUsage] {
+        let own = CommandUsage.all(commands).filter { usage in !without.contains { $0.isThat(of: usage) } }
         let kernel = KernelCommand.allCases.filter { reservations || !$0.isReservation }
         return (own + kernel.flatMap(\.usage)).sorted {
             ($0.operationCode, $0.serviceAction ?? 0) < ($1.operationCode, $1.serviceAction ?? 0)

@@ -99,6 +99,11 @@ public enum InitiatorCDB {
     /// REPORT TARGET PORT GROUPS (A3h/0Ah).
     public static let reportTargetPortGroups: [UInt8] = [0xA3, 0x0A, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]
 
+    /// SET TARGET PORT GROUPS (A4h/0Ah) with a parameter list of `length` bytes.
+    public static func setTargetPortGroups(_ length: UInt32) -> [UInt8] {
+        [0xA4, 0x0A, 0, 0, 0, 0] + bigEndian(length) + [0, 0]
+    }
+
     /// Bytes of `value`, most significant first.
     public static func bigEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
         withUnsafeBytes(of: value.bigEndian) { Array($0) }

@@ -146,6 +146,11 @@ public final class UnitEventLog: Sendable {
     /// Everything reported so far, oldest first.
     public var all: [UnitEvent] { state.withLock { $0.events } }
 
+    /// From now on configfs says so.
+    public func answerFacts(_ facts: BackstoreFacts?) {
+        state.withLock { $0.facts = facts }
+    }
+
     /// How many reports satisfy `matches`.
     public func count(where matches: (UnitEvent) -> Bool) -> Int { all.count(where: matches) }
 

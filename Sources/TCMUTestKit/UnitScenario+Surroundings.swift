@@ -38,11 +38,14 @@ extension UnitScenario {
             facts.port = UnitIdentity.Port(
                 relativeIdentifier: 1, protocolIdentifier: 5, targetPortGroup: 16,
                 targetName: "iqn.2003-01.org.example:fuzz", portalGroupTag: 1)
-            facts.targetPortGroupSupport = .implicit
+            facts.targetPortGroupSupport = .implicitAndExplicit
             facts.targetPortGroups = [
                 TargetPortGroupDescription(
                     preferred: true, state: 0, supportedStates: 0x4F, identifier: 16, status: 0,
-                    relativePortIdentifiers: [1])
+                    relativePortIdentifiers: [1]),
+                TargetPortGroupDescription(
+                    preferred: false, state: 2, supportedStates: 0x85, identifier: 17, status: 0,
+                    relativePortIdentifiers: [2]),
             ]
             facts.implicitTransitionSeconds = 3
         }

@@ -141,6 +141,8 @@ final class UnitScenarioRun {
             reap()
             if events.takeFactsWanted(), scenario.facts != .byStep {
                 unit.deliver(scenario.facts == .unreadable ? nil : scenario.backstoreFacts)
+            } else if events.takeStatesWanted() {
+                unit.accessStatesChanged(scenario.facts != .unreadable, scenario.backstoreFacts)
             } else if next == .idle {
                 return
             }
@@ -210,14 +212,21 @@ final class UnitScenarioRun {
 final class ScenarioEvents: @unchecked Sendable {
     // SAFETY: a run has one thread.
     private var factsWanted = false
+    private var statesWanted = false
     private(set) var description = ""
 
     func take(_ event: UnitEvent) {
         switch event {
         case .factsNeeded: factsWanted = true
+        case .accessStatesWanted: statesWanted = true
         case .ringFailed(let error): description = "\(error)"
         default: break
         }
+    }
+
+    func takeStatesWanted() -> Bool {
+        defer { statesWanted = false }
+        return statesWanted
     }
 
     func takeFactsWanted() -> Bool {

@@ -33,6 +33,11 @@ struct TCMUDaemon: ParsableCommand {
     @Option(help: ArgumentHelp("The file whose lock makes this daemon the only one.", valueName: "path"))
     var lockFile: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Disable a LUN's portal groups while its storage is away, as tcmu-runner does; other LUNs go with it."))
+    var disablePortalGroupOnLoss = false
+
     mutating func validate() throws {
         if let loopThreads, !(1...256).contains(loopThreads) {
             throw ValidationError("--loop-threads is \(loopThreads), expected 1 to 256")
@@ -68,6 +73,7 @@ struct TCMUDaemon: ParsableCommand {
         options.spinMicroseconds = spin
         options.openTimeoutSeconds = openTimeout
         options.lockFile = lockFile
+        options.disablesPortalGroupOnLoss = disablePortalGroupOnLoss
         options.runProcess(logger: logger)
     }
 }

@@ -13,7 +13,7 @@ struct OperationCodeTests {
     }
 
     /// Operation codes that are told apart by a service action in byte 1 (SPC-4, SBC-4).
-    static let withActions: Set<UInt8> = [0x48, 0x83, 0x84, 0x9E, 0xA3]
+    static let withActions: Set<UInt8> = [0x48, 0x83, 0x84, 0x9E, 0xA3, 0xA4]
 
     /// Commands that the kernel answers, so that they never come through the ring (SPC-4 6.35 has them listed).
     static let kernels: Set<UInt8> = [0x16, 0x17, 0x56, 0x57, 0x5E, 0x5F, 0xA0]
@@ -54,6 +54,20 @@ struct OperationCodeTests {
         let testDescription: String
         let capabilities: BackendCapabilities
         let hasPort: Bool
+        var isExplicit = false
+
+        /// What configfs says of it.
+        var facts: BackstoreFacts {
+            var facts = BackstoreFacts(
+                serial: "0123", targetPortGroupSupport: isExplicit ? .explicit : hasPort ? .implicit : .none,
+                targetPortGroups: hasPort ? [OperationCodeTests.group] : [])
+            if hasPort {
+                facts.port = UnitIdentity.Port(
+                    relativeIdentifier: 1, protocolIdentifier: 5, targetPortGroup: 0, targetName: "iqn.example:t",
+                    portalGroupTag: 1)
+            }
+            return facts
+        }
     }
 
     static var units: [Unit] {
@@ -63,14 +77,16 @@ struct OperationCodeTests {
             Unit(testDescription: "a backend with everything", capabilities: Backends.capable(), hasPort: true),
             Unit(testDescription: "a backend with nothing, read-only", capabilities: nothing, hasPort: false),
             Unit(testDescription: "a backend with nothing", capabilities: BackendCapabilities(), hasPort: true),
+            Unit(
+                testDescription: "access states set by initiators", capabilities: Backends.capable(), hasPort: true,
+                isExplicit: true),
         ]
     }
 
     @Test("All 256 operation codes, all service actions", arguments: units)
     func all(_ unit: Unit) async throws {
         let script = BackendScript(size: 1 << 20, capabilities: unit.capabilities)
-        let facts = BackstoreFacts(serial: "0123", targetPortGroups: unit.hasPort ? [Self.group] : [])
-        let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts)
+        let rig = try await UnitRig.start(ScriptedBackend(script), facts: unit.facts)
         script.answerSurveys(.init(availableBytes: 1 << 20))
         // So that the unit knows its groups.
         #expect(try rig.run(InitiatorCDB.inquiry(), dataInLength: 255).status == 0)
@@ -102,8 +118,7 @@ struct OperationCodeTests {
         ]
         for unit in Self.units.prefix(2) {
             let script = BackendScript(size: 1 << 20, capabilities: unit.capabilities)
-            let facts = BackstoreFacts(serial: "0123", targetPortGroups: unit.hasPort ? [Self.group] : [])
-            let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts)
+            let rig = try await UnitRig.start(ScriptedBackend(script), facts: unit.facts)
             #expect(try rig.run(InitiatorCDB.inquiry(), dataInLength: 255).status == 0)
             let listed = try Self.listed(rig)
             for row in optional { #expect(listed.contains(row) == !unit.capabilities.readOnly, "\(row)") }
@@ -114,10 +129,7 @@ struct OperationCodeTests {
     @Test("INQUIRY, its pages and READ CAPACITY say the same as the list", arguments: units)
     func advertisement(_ unit: Unit) async throws {
         let script = BackendScript(size: 1 << 20, capabilities: unit.capabilities)
-        let facts = BackstoreFacts(
-            serial: "0123", targetPortGroupSupport: unit.hasPort ? .implicit : .none,
-            targetPortGroups: unit.hasPort ? [Self.group] : [])
-        let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts)
+        let rig = try await UnitRig.start(ScriptedBackend(script), facts: unit.facts)
         func page(_ code: UInt8) throws -> [UInt8] {
             try rig.run(InitiatorCDB.inquiry(page: code), dataInLength: 255).dataIn
         }
@@ -128,6 +140,7 @@ struct OperationCodeTests {
 
         #expect((standard[5] & 0x08 != 0) == listed.contains(Listed(code: 0x83, action: 0)), "3PC")
         #expect((standard[5] & 0x30 != 0) == listed.contains(Listed(code: 0xA3, action: 0x0A)), "TPGS")
+        #expect((standard[5] & 0x20 != 0) == listed.contains(Listed(code: 0xA4, action: 0x0A)), "TPGS, explicit")
         #expect(try page(0x00).contains(0x8F) == listed.contains(Listed(code: 0x84, action: 3)))
         let unmaps = listed.contains(Listed(code: 0x42, action: nil))
         #expect((provisioning[5] & 0x80 != 0) == unmaps, "LBPU")

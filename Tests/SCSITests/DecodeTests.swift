@@ -140,6 +140,16 @@ struct DecodeTests {
         DecodeRow(
             "REPORT TARGET PORT GROUPS, extended header", "A3 2A 00000000 00000004 00 00",
             .reportTargetPortGroups(ReportTargetPortGroups(extendedHeader: true, allocationLength: 4))),
+        DecodeRow(
+            "SET TARGET PORT GROUPS",
+            """
+            A4        # OPERATION CODE
+            0A        # SERVICE ACTION
+            00000000
+            00000010  # PARAMETER LIST LENGTH 16
+            00        #
+            00        # CONTROL
+            """, .setTargetPortGroups(SetTargetPortGroups(parameterListLength: 16))),
     ]
 
     static let medium: [DecodeRow] = [

@@ -44,6 +44,7 @@ private let parameterLists: [@Sendable (UnsafeRawBufferPointer, UInt16) -> Void]
     sanitizeOverwrite,
     { copy($0, ExtendedCopy(form: .one, parameterListLength: UInt32($1))) },
     { copy($0, ExtendedCopy(form: .four, parameterListLength: UInt32($1))) },
+    setTargetPortGroups,
 ]
 
 /// Goes on as far as a unit would without data: ranges, limits, answers.
@@ -104,7 +105,7 @@ private func exercise(_ command: Command) {
     case .reportSupportedTaskManagementFunctions(let command):
         precondition(command.response.count == (command.extended ? 16 : 4))
     case .testUnitReady, .readCapacity10, .readCapacity16, .unmap, .startStopUnit, .sanitize, .formatUnit,
-        .sendDiagnostic, .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults:
+        .sendDiagnostic, .preventAllowMediumRemoval, .extendedCopy, .receiveCopyResults, .setTargetPortGroups:
         break
     }
 }
@@ -169,6 +170,15 @@ private func copy(_ bytes: UnsafeRawBufferPointer, _ command: ExtendedCopy) {
         precondition(list.units.indices.contains(segment.destination))
         check(segment.sourceRange)
         check(segment.destinationRange)
+    }
+}
+
+@Sendable private func setTargetPortGroups(_ bytes: UnsafeRawBufferPointer, _ length: UInt16) {
+    let command = SetTargetPortGroups(parameterListLength: UInt32(length))
+    guard let list = try? TargetPortGroupRequests(bytes, for: command) else { return }
+    precondition(length == 0 ? list.requests.isEmpty : list.requests.count == (Int(length) - 4) / 4)
+    for request in list.requests {
+        precondition(request.state <= 0xF && Int(request.offset) + 4 <= bytes.count)
     }
 }
 

@@ -69,7 +69,7 @@ struct SupportedCommandsTests {
     @Test("an option that does not go with the operation code is a wrong field")
     func wrongOption() {
         let sense = Sense.invalidFieldInCDB(byte: 2, bit: 2)
-        for code in [0x48, 0x5E, 0x5F, 0x83, 0x84, 0x9E, 0xA3] as [UInt8] {
+        for code in [0x48, 0x5E, 0x5F, 0x83, 0x84, 0x9E, 0xA3, 0xA4] as [UInt8] {
             #expect(throws: sense) { try Self.request(.operationCode, code).response(.all) }
         }
         for code in [0x00, 0x12, 0x28, 0xA0] as [UInt8] {
@@ -79,10 +79,12 @@ struct SupportedCommandsTests {
 
     /// The descriptors of the list of all commands.
     private func list(
-        _ commands: CommandSet, timeouts: Bool = false, targetPortGroups: Bool = true, reservations: Bool = true
+        _ commands: CommandSet, timeouts: Bool = false, targetPortGroups: Bool = true,
+        setTargetPortGroups: Bool = true, reservations: Bool = true
     ) throws -> [(code: UInt8, action: UInt16, flags: UInt8, length: Int, rest: ArraySlice<UInt8>)] {
         let data = try Self.request(.all, timeouts: timeouts).response(
-            commands, targetPortGroups: targetPortGroups, reservations: reservations)
+            commands, targetPortGroups: targetPortGroups, setTargetPortGroups: setTargetPortGroups,
+            reservations: reservations)
         let size = timeouts ? 20 : 8
         let length = data.prefix(4).reduce(0) { $0 << 8 | Int($1) }
         try #require(length == data.count - 4 && length.isMultiple(of: size))
@@ -135,6 +137,14 @@ struct SupportedCommandsTests {
         #expect(actions == (answered ? [0x0A, 0x0C, 0x0D] : [0x0C, 0x0D]))
         let one = try Self.request(.serviceAction, 0xA3, 0x0A).response(.all, targetPortGroups: answered)
         #expect(one[1] == (answered ? 0x03 : 0x01))
+    }
+
+    @Test("SET TARGET PORT GROUPS is listed where it is answered", arguments: [false, true])
+    func setTargetPortGroups(_ answered: Bool) throws {
+        let actions = try list(.all, setTargetPortGroups: answered).filter { $0.code == 0xA4 }.map(\.action)
+        #expect(actions == (answered ? [0x0A] : []))
+        let one = try Self.request(.serviceAction, 0xA4, 0x0A).response(.all, setTargetPortGroups: answered)
+        #expect(hexText(one) == hexText(hex(answered ? "00 03 000C A4 0A 00000000 FFFFFFFF 00 04" : Self.unsupported)))
     }
 
     static let everySet = (0..<16).map {
