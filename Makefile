@@ -3,14 +3,16 @@
 PREFIX ?= /usr
 DESTDIR ?=
 DAEMON ?= tcmud
+ORACLE ?=
 SWIFT ?= swift
 JOB ?=
 
 bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+busdir = $(DESTDIR)$(PREFIX)/share/dbus-1
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
+.PHONY: help build release test lint format lab gateway-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,6 +35,9 @@ format: ## style, put right in place
 lab: ## one lab job: make lab JOB=file-lun [DAEMON=tcmu-runner]; without JOB the list of them
 	@if [ -z "$(JOB)" ]; then Tests/Lab/lab list; else Tests/Lab/lab run $(JOB) --daemon $(DAEMON); fi
 
+gateway-lab: ## a whole Ceph iSCSI gateway, ceph-iscsi unmodified; ORACLE=1 also with the original, and compares
+	@ORACLE=$(ORACLE) Tests/Lab/gateway/run $(ARGS)
+
 conformance: ## public SCSI suite against ours, the kernel's fileio and the original; writes docs/conformance.md
 	@Tests/Lab/conformance/run $(ARGS)
 
@@ -51,9 +56,11 @@ bench-check: ## has the data path become dearer? instructions and time per comma
 fuzz: ## hostile input to decoders, parameter lists, configuration texts and a whole unit, a minute each
 	Tests/Fuzz/fuzz.sh
 
-install: release ## tcmud and its unit into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner
+install: release ## tcmud, its unit and D-Bus files into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner
 	install -D -m 755 "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)/tcmud" "$(bindir)/tcmud"
 	@for unit in $(wildcard systemd/*.service); do install -v -D -m 644 -t "$(unitdir)" "$$unit"; done
+	@install -v -D -m 644 -t "$(busdir)/system.d" systemd/dbus/org.kernel.TCMUService1.conf
+	@install -v -D -m 644 -t "$(busdir)/system-services" systemd/dbus/org.kernel.TCMUService1.service
 ifeq ($(COMPAT),1)
 	ln -sfn tcmud "$(bindir)/tcmu-runner"
 endif

@@ -46,6 +46,7 @@ let c: [Target] = [
         providers: [.apt(["libnl-genl-3-dev"])]),
     .systemLibrary(
         name: "CKmod", path: "CSupport/CKmod", pkgConfig: "libkmod", providers: [.apt(["libkmod-dev"])]),
+    .target(name: "CSystemd", path: "CSupport/CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
 ]
 
 let dataPlane: [Target] = [
@@ -66,12 +67,13 @@ let controlPlane: [Target] = [
     module("ConfigFS", [system]),
     module("TCMUNetlink", ["CNetlink", "CLinux", system]),
     module("KernelModule", ["CKmod", system]),
+    module("DBusService", ["CSystemd", "Reactor", system]),
     module(
         "Daemon",
         [
             "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
-            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "CLinux", system, logging,
-            lifecycle, signals,
+            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux", system,
+            logging, lifecycle, signals,
         ], settings: dataPath),
 ]
 
@@ -122,6 +124,7 @@ let testing: [Target] = [
     tests("ConfigFSTests", ["ConfigFS", system]),
     tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),
     tests("KernelModuleTests", ["KernelModule", system]),
+    tests("DBusServiceTests", ["DBusService", "Reactor", system]),
     tests(
         "DaemonTests",
         [

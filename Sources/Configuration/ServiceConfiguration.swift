@@ -40,6 +40,9 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// Default 4 MiB: an event that finds it full is lost, and the kernel waits for an answer to it for ever. The
     /// kernel counts about 1 KiB per event, so this holds some thousands of devices configured at once.
     public var netlinkReceiveBuffer: Int
+    /// Whether the daemon goes on the system bus as org.kernel.TCMUService1, which targetcli asks. Default: yes; without a
+    /// bus it makes no difference.
+    public var usesDBus = true
     /// Where sysfs is mounted. Default `/sys`.
     public var sysfsRoot: FilePath
     /// Where configfs is mounted. Default `/sys/kernel/config`.

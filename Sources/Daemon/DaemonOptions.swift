@@ -19,6 +19,8 @@ public struct DaemonOptions: Sendable {
     public var lockFile: String?
     /// Switch off the portal groups of a unit whose storage is away.
     public var disablesPortalGroupOnLoss = false
+    /// Whether to go on the system bus.
+    public var usesDBus: Bool?
 
     /// All defaults.
     public init() {}
@@ -31,6 +33,7 @@ public struct DaemonOptions: Sendable {
         if let openTimeoutSeconds { configuration.openTimeout = .seconds(openTimeoutSeconds) }
         if let lockFile { configuration.lockFile = FilePath(lockFile) }
         configuration.disablesPortalGroupOnLoss = disablesPortalGroupOnLoss
+        if let usesDBus { configuration.usesDBus = usesDBus }
         return configuration
     }
 

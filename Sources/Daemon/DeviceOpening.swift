@@ -169,14 +169,7 @@ struct DeviceOpening: Sendable {
         let image = try Self.parsed { () throws(ConfigurationError) in
             try RBDConfiguration(parsing: device.parameters)
         }
-        var options = RBDOptions(pool: image.pool, image: image.image)
-        options.namespace = image.namespace
-        options.snapshot = image.snapshot
-        options.osdOperationTimeoutSeconds = image.operationTimeout.map { Int($0) }
-        options.confPath = image.configurationFile
-        options.cephxID = image.user
-        options.connectionGroup = image.connectionGroup
-        options.settings = image.clientSettings.map { RBDSetting($0.key, $0.value) }
+        let options = RBDOptions(image)
         do throws(BackendError) {
             let backend = try RBDBackend.open(
                 options, expectedSize: size, blockSize: profile.capacity.blockSize)

@@ -47,6 +47,12 @@ actor DeviceTable {
         return devices.count
     }
 
+    /// Whether no device is in its first opening: each is at work, or has failed and is tried again or given up.
+    func hasSettled() async -> Bool {
+        for device in Array(devices.values) where await device.life.state == .opening { return false }
+        return true
+    }
+
     /// Handles one event. - Returns: true if events were lost and the kernel's waiters must be released.
     func handle(_ event: TCMUEvent) -> Bool {
         switch event {

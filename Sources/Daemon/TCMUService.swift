@@ -63,6 +63,9 @@ struct TCMUService: Service {
         Task(executorPreference: ControlThread.shared) { await portalGroups.recover() }
         let reporting = Task(executorPreference: ControlThread.shared) { await reportStatus(of: table) }
         defer { reporting.cancel() }
+        // Nor for this one: what came before may take its time, and events are heard meanwhile.
+        let presence = BusPresence(configuration, logger: logger)
+        Task(executorPreference: ControlThread.shared) { await presence.begin(whenSettled: table) }
         let wasAsked = await withGracefulShutdownHandler {
             for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
             return Task.isShuttingDownGracefully
@@ -72,6 +75,7 @@ struct TCMUService: Service {
             listener.stop()
         }
         logger.info("stopping: closing devices")
+        presence.end()
         blockNetlink(true)
         await table.stopAll(within: Self.stopLimit)
         // Whatever was sent between the last event heard and the block: nobody will answer it.

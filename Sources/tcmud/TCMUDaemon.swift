@@ -37,6 +37,8 @@ struct TCMUDaemon: ParsableCommand {
         help: ArgumentHelp(
             "Disable a LUN's portal groups while its storage is away, as tcmu-runner does; other LUNs go with it."))
     var disablePortalGroupOnLoss = false
+    @Flag(name: .customLong("no-dbus"), help: "Stay off the system bus; targetcli then shows no user backstores.")
+    var noDBus = false
 
     mutating func validate() throws {
         if let loopThreads, !(1...256).contains(loopThreads) {
@@ -74,6 +76,7 @@ struct TCMUDaemon: ParsableCommand {
         options.openTimeoutSeconds = openTimeout
         options.lockFile = lockFile
         options.disablesPortalGroupOnLoss = disablePortalGroupOnLoss
+        if noDBus { options.usesDBus = false }
         options.runProcess(logger: logger)
     }
 }

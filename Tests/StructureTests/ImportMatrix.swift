@@ -22,12 +22,13 @@ enum ImportMatrix {
         ("ConfigFS", []),
         ("TCMUNetlink", ["CNetlink", "CLinux"]),
         ("KernelModule", ["CKmod"]),
+        ("DBusService", ["CSystemd", "Reactor"]),
         (
             "Daemon",
             [
                 "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
-                "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "CLinux", "Logging",
-                "ServiceLifecycle", "UnixSignals",
+                "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
+                "Logging", "ServiceLifecycle", "UnixSignals",
             ]
         ),
         ("tcmud", ["Daemon", "CAllocator", "ArgumentParser", "Logging"]),

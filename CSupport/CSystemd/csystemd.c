@@ -1,0 +1,179 @@
+#define _GNU_SOURCE
+#include "CSystemd.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+
+#define ROOT "/org/kernel/TCMUService1"
+#define HANDLER_MANAGER ROOT "/HandlerManager1"
+#define NAME "org.kernel.TCMUService1"
+#define MANAGER_INTERFACE NAME ".HandlerManager1"
+
+/// Bound: more subtypes than any daemon has.
+#define SUBTYPES 16
+
+struct subtype {
+    // The table below reads it by its offset.
+    char *description;
+    unsigned number;
+    struct csystemd_bus *bus;
+};
+
+struct csystemd_bus {
+    sd_bus *connection;
+    const struct csystemd_callbacks *callbacks;
+    void *owner;
+    struct subtype subtypes[SUBTYPES];
+    unsigned count;
+};
+
+struct csystemd_call {
+    sd_bus_message *message;
+};
+
+static int check_config(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+    struct subtype *subtype = userdata;
+    const char *text = NULL;
+    int outcome = sd_bus_message_read(message, "s", &text);
+    (void)error;
+    if (outcome < 0) return outcome;
+    struct csystemd_call *call = malloc(sizeof *call);
+    if (call == NULL) return -ENOMEM;
+    call->message = sd_bus_message_ref(message);
+    subtype->bus->callbacks->check(subtype->bus->owner, subtype->number, call, text);
+    return 1;
+}
+
+// No SD_BUS_VTABLE_UNPRIVILEGED: a check opens files and connects to clusters with the daemon's rights.
+static const sd_bus_vtable subtype_table[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("ConfigDesc", "s", NULL, offsetof(struct subtype, description), SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_METHOD_WITH_ARGS("CheckConfig", SD_BUS_ARGS("s", configstr),
+                            SD_BUS_RESULT("b", is_valid, "s", message), check_config, 0),
+    SD_BUS_VTABLE_END,
+};
+
+static const char manager_introspection[] =
+    "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\" "
+    "\"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
+    "<node><interface name=\"" MANAGER_INTERFACE "\"><method name=\"RegisterHandler\">"
+    "<arg type=\"s\" name=\"subtype\" direction=\"in\"/><arg type=\"s\" name=\"cfgstr_desc\" direction=\"in\"/>"
+    "<arg type=\"b\" name=\"succeeded\" direction=\"out\"/><arg type=\"s\" name=\"message\" direction=\"out\"/>"
+    "</method></interface></node>\n";
+
+// Raw, without a table: whatever has a table below ROOT is listed by the ObjectManager, and targetcli makes a backstore
+// kind of everything listed.
+static int handler_manager(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+    (void)userdata;
+    (void)error;
+    if (sd_bus_message_is_method_call(message, "org.freedesktop.DBus.Introspectable", "Introspect"))
+        return sd_bus_reply_method_return(message, "s", manager_introspection);
+    if (!sd_bus_message_is_method_call(message, MANAGER_INTERFACE, "RegisterHandler")) return 0;
+    if (!sd_bus_message_has_signature(message, "ss"))
+        return sd_bus_reply_method_errorf(message, SD_BUS_ERROR_INVALID_ARGS, "expected two strings");
+    return sd_bus_reply_method_return(message, "bs", 0,
+                                      "handlers in other processes are not served by this daemon: its subtypes are "
+                                      "the objects below " ROOT);
+}
+
+static int name_answered(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+    struct csystemd_bus *bus = userdata;
+    uint32_t outcome = 0;
+    (void)error;
+    const sd_bus_error *failure = sd_bus_message_get_error(message);
+    if (failure != NULL) {
+        int code = -sd_bus_error_get_errno(failure);
+        bus->callbacks->named(bus->owner, code < 0 ? code : -EIO);
+        return 1;
+    }
+    int code = sd_bus_message_read(message, "u", &outcome);
+    // 4: it is ours already.
+    bus->callbacks->named(bus->owner, code < 0 ? code : outcome == 4 ? 1 : (int)outcome);
+    return 1;
+}
+
+int csystemd_open(const char *address, const struct csystemd_callbacks *callbacks, void *owner,
+                  struct csystemd_bus **result) {
+    struct csystemd_bus *bus = calloc(1, sizeof *bus);
+    if (bus == NULL) return -ENOMEM;
+    bus->callbacks = callbacks;
+    bus->owner = owner;
+    if (address == NULL) address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+    if (address == NULL || *address == '\0') address = "unix:path=/run/dbus/system_bus_socket";
+    int outcome = sd_bus_new(&bus->connection);
+    if (outcome >= 0) outcome = sd_bus_set_address(bus->connection, address);
+    if (outcome >= 0) outcome = sd_bus_set_bus_client(bus->connection, 1);
+    if (outcome >= 0) outcome = sd_bus_set_description(bus->connection, "tcmud");
+    if (outcome >= 0) outcome = sd_bus_set_watch_bind(bus->connection, 1);
+    if (outcome >= 0) outcome = sd_bus_set_exit_on_disconnect(bus->connection, 0);
+    // Whoever asks for rights is looked up on the bus meanwhile; a bus that hangs must not hold this up for long.
+    if (outcome >= 0) outcome = sd_bus_set_method_call_timeout(bus->connection, 10 * 1000 * 1000);
+    if (outcome >= 0) outcome = sd_bus_add_object_manager(bus->connection, NULL, ROOT);
+    if (outcome >= 0) outcome = sd_bus_add_object(bus->connection, NULL, HANDLER_MANAGER, handler_manager, bus);
+    if (outcome >= 0) outcome = sd_bus_start(bus->connection);
+    if (outcome < 0) {
+        csystemd_close(bus);
+        return outcome;
+    }
+    *result = bus;
+    return 0;
+}
+
+int csystemd_add_subtype(struct csystemd_bus *bus, unsigned number, const char *name, const char *description) {
+    if (bus->count == SUBTYPES) return -ENOSPC;
+    char *path = NULL;
+    int outcome = sd_bus_path_encode(ROOT, name, &path);
+    if (outcome < 0) return outcome;
+    struct subtype *subtype = &bus->subtypes[bus->count];
+    *subtype = (struct subtype){.description = strdup(description), .number = number, .bus = bus};
+    if (subtype->description == NULL) outcome = -ENOMEM;
+    else outcome = sd_bus_add_object_vtable(bus->connection, NULL, path, NAME, subtype_table, subtype);
+    if (outcome >= 0) bus->count++;
+    else free(subtype->description);
+    free(path);
+    return outcome < 0 ? outcome : 0;
+}
+
+int csystemd_request_name(struct csystemd_bus *bus) {
+    // Queued: when the original gives it up, it is ours.
+    int outcome = sd_bus_request_name_async(bus->connection, NULL, NAME, SD_BUS_NAME_QUEUE, name_answered, bus);
+    return outcome < 0 ? outcome : 0;
+}
+
+int csystemd_process(struct csystemd_bus *bus) { return sd_bus_process(bus->connection, NULL); }
+
+bool csystemd_is_ready(struct csystemd_bus *bus) { return sd_bus_is_ready(bus->connection) > 0; }
+
+int csystemd_wait_for(struct csystemd_bus *bus, short *events, uint64_t *deadline) {
+    int descriptor = sd_bus_get_fd(bus->connection);
+    if (descriptor < 0) return descriptor;
+    int wanted = sd_bus_get_events(bus->connection);
+    if (wanted < 0) return wanted;
+    *events = (short)wanted;
+    int outcome = sd_bus_get_timeout(bus->connection, deadline);
+    return outcome < 0 ? outcome : descriptor;
+}
+
+void csystemd_close(struct csystemd_bus *bus) {
+    // Not flushed: that waits for a peer that may have stopped to read.
+    sd_bus_close_unref(bus->connection);
+    for (unsigned index = 0; index < bus->count; index++) free(bus->subtypes[index].description);
+    free(bus);
+}
+
+int csystemd_answer(struct csystemd_call *call, bool valid, const char *text) {
+    int outcome = sd_bus_reply_method_return(call->message, "bs", (int)valid, text);
+    csystemd_forget(call);
+    return outcome < 0 ? outcome : 0;
+}
+
+void csystemd_forget(struct csystemd_call *call) {
+    sd_bus_message_unref(call->message);
+    free(call);
+}
+
+int csystemd_notify(const char *state) { return sd_notify(0, state); }
