@@ -12,7 +12,7 @@ unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 busdir = $(DESTDIR)$(PREFIX)/share/dbus-1
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab gateway-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
+.PHONY: help build release test lint format lab gateway-lab ha-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ lab: ## one lab job: make lab JOB=file-lun [DAEMON=tcmu-runner]; without JOB the
 
 gateway-lab: ## a whole Ceph iSCSI gateway, ceph-iscsi unmodified; ORACLE=1 also with the original, and compares
 	@ORACLE=$(ORACLE) Tests/Lab/gateway/run $(ARGS)
+
+ha-lab: ## two gateways, an initiator, failures while it writes: CASES="a g", ORACLE=1, ARGS=--help
+	@CASES="$(CASES)" ORACLE="$(ORACLE)" Tests/Lab/ha/run $(ARGS)
 
 conformance: ## public SCSI suite against ours, the kernel's fileio and the original; writes docs/conformance.md
 	@Tests/Lab/conformance/run $(ARGS)

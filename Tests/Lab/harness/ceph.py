@@ -1,4 +1,4 @@
-"""A Ceph cluster of one monitor, one manager and one OSD in memory, for the time of a run.
+"""A Ceph cluster of one monitor, one manager and one OSD (or more) in memory, for the time of a run.
 
 Every process of it is a child of the sandbox's first process, so nothing has to be stopped: it dies with
 the sandbox. The fsid, the keys and all paths belong to this run alone.
@@ -44,7 +44,7 @@ admin socket = {directory}/run/$name.asok
 log file = {directory}/log/$name.log
 mon data = {directory}/mon
 mgr data = {directory}/mgr
-osd data = {directory}/osd
+osd data = {directory}/osd-$id
 osd objectstore = memstore
 memstore device bytes = {bytes}
 mon data avail warn = 1
@@ -57,8 +57,9 @@ mgr initial modules =
 class Cluster:
     """The cluster of one run; `start` returns when an image can be created and written."""
 
-    def __init__(self, directory, memory_bytes=6 << 30):
+    def __init__(self, directory, osds=1, memory_bytes=6 << 30):
         self.directory = pathlib.Path(directory)
+        self.osds = osds
         self.memory_bytes = memory_bytes
         self.configuration = self.directory / "ceph.conf"
         self.client = self.directory / "client"
@@ -75,8 +76,9 @@ class Cluster:
         self._make_monitor(fsid)
         self._spawn("ceph-mon", "-i", "a")
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            # The manager and the OSD need the monitor alone, not each other.
-            for step in [pool.submit(self._start_manager), pool.submit(self._start_osd)]:
+            # The manager and the OSDs need the monitor alone, not each other.
+            steps = [pool.submit(self._start_osd, number) for number in range(self.osds)]
+            for step in [pool.submit(self._start_manager), *steps]:
                 step.result()
         self._make_pool()
         print(f"lab: ceph is up after {time.monotonic() - started:.1f} s", flush=True)
@@ -94,7 +96,7 @@ class Cluster:
             raise LabError(f"{' '.join(command)}: {error.stderr.strip()}") from error
 
     def _write_configuration(self, fsid):
-        for name in ("run", "log", "mon", "mgr", "osd", "client"):
+        for name in ("run", "log", "mon", "mgr", "client", *(f"osd-{number}" for number in range(self.osds))):
             (self.directory / name).mkdir(parents=True)
         common = _CONFIGURATION.format(fsid=fsid, address=network.HOST_ADDRESS)
         daemons = _DAEMONS.format(directory=self.directory, bytes=self.memory_bytes)
@@ -117,13 +119,13 @@ class Cluster:
         keyring.write_text(key)
         self._spawn("ceph-mgr", "-i", "x", "--keyring", str(keyring))
 
-    def _start_osd(self):
-        identity = str(uuid.uuid4())
-        keyring = self.directory / "osd" / "keyring"
-        self.run("ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", "osd.0")
-        key = self.run("ceph-authtool", "-p", "-n", "osd.0", str(keyring)).strip()
-        self.run("ceph", "osd", "new", identity, "0", "-i", "-", input=f'{{"cephx_secret": "{key}"}}')
-        common = ("-i", "0", "--keyring", str(keyring))
+    def _start_osd(self, number):
+        identity, name = str(uuid.uuid4()), f"osd.{number}"
+        keyring = self.directory / f"osd-{number}" / "keyring"
+        self.run("ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", name)
+        key = self.run("ceph-authtool", "-p", "-n", name, str(keyring)).strip()
+        self.run("ceph", "osd", "new", identity, str(number), "-i", "-", input=f'{{"cephx_secret": "{key}"}}')
+        common = ("-i", str(number), "--keyring", str(keyring))
         self.run("ceph-osd", "--mkfs", "--osd-uuid", identity, *common)
         self._spawn("ceph-osd", *common)
 
@@ -135,5 +137,9 @@ class Cluster:
     def _spawn(self, program, *words):
         log = open(self.directory / "log" / f"{program}.out", "ab")
         command = [program, "-f", *words, "-c", str(self.configuration)]
-        self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
+        self._processes.append(process)
+        # So that a job can stop one: run/osd.0.pid and so on.
+        kind, identity = program.removeprefix("ceph-"), words[words.index("-i") + 1]
+        (self.directory / "run" / f"{kind}.{identity}.pid").write_text(f"{process.pid}\n")

@@ -55,10 +55,10 @@ def _list(suite):
     return 0
 
 
-def _cluster(directory):
+def _cluster(directory, osds=1):
     """A running cluster; called inside the sandbox."""
     network.make_bridge()
-    cluster = Cluster(directory / "ceph")
+    cluster = Cluster(directory / "ceph", osds)
     cluster.start()
     return cluster
 
@@ -70,7 +70,7 @@ def _run(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            cluster = _cluster(directory) if job.needs_ceph or options.ceph else None
+            cluster = _cluster(directory, job.osds) if job.needs_ceph or options.ceph else None
             return Guest(directory, job, chosen, options.mem, cluster, variables).run()
 
         try:
@@ -91,7 +91,7 @@ def _host(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            cluster = _cluster(directory) if job.needs_ceph else None
+            cluster = _cluster(directory, job.osds) if job.needs_ceph else None
             return hostkernel.run(directory, job, chosen, cluster)
 
         try:

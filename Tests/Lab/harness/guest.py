@@ -1,10 +1,11 @@
-"""One guest: User-Mode Linux on the host's own root file system, running one job."""
+"""A guest: User-Mode Linux on the host's own root file system, running one job."""
 
 import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -23,10 +24,17 @@ _NOISE = re.compile(
 
 
 class Guest:
-    """A guest with its share: a host directory that both sides write."""
+    """A guest with its share: a host directory that both sides write.
 
-    def __init__(self, directory, job, daemon, memory="2G", cluster=None, variables=()):
+    Several of one run need a directory, a name (the guest's host name) and a number (its address) each.
+    """
+
+    def __init__(self, directory, job, daemon, memory="2G", cluster=None, variables=(), name="gw1", number=1):
         self.directory = pathlib.Path(directory)
+        self.name = name
+        self.number = number
+        self.kernel = None
+        self._vanished = False
         self.share = self.directory / "share"
         self.job = job
         self.daemon = daemon
@@ -36,6 +44,11 @@ class Guest:
 
     def run(self):
         """Boots, passes the console on line by line, and gives the job's exit status."""
+        self.boot()
+        return self.follow(lambda text: print(text, flush=True))
+
+    def boot(self):
+        """Starts the kernel, which takes a few seconds to reach the job."""
         if shutil.which(KERNEL) is None:
             raise LabError(f"no {KERNEL}: apt-get install user-mode-linux")
         words = self._kernel_line()
@@ -43,23 +56,34 @@ class Guest:
         environment = dict(os.environ)
         if not _has_room("/dev/shm", self.memory):
             environment["TMPDIR"] = str(self.directory)
-        kernel = subprocess.Popen(
+        # A group of its own: the kernel is several processes, which `vanish` kills together.
+        self.kernel = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=self.directory, env=environment)
+            cwd=self.directory, env=environment, process_group=0)
+
+    def follow(self, line_of):
+        """Gives `line_of` each line of the console until the guest has ended; the job's exit status."""
         with Requests(self.share, self.cluster):
-            for line in kernel.stdout:
+            for line in self.kernel.stdout:
                 text = line.decode(errors="replace").rstrip("\r\n")
                 if text.startswith("Halting."):
                     break
                 if not _NOISE.match(text):
-                    print(text, flush=True)
-            kernel.stdout.read()
-        code = kernel.wait()
+                    line_of(text)
+            self.kernel.stdout.read()
+        code = self.kernel.wait()
         try:
             return int((self.share / "status").read_text())
         except (OSError, ValueError):
+            if self._vanished:
+                return None
             print(f"lab: the guest died without a status (kernel's exit {code})", file=sys.stderr)
             return LAB_FAILED
+
+    def vanish(self):
+        """Takes the guest away between two instructions, as a power cut would; `follow` then gives None."""
+        self._vanished = True
+        os.killpg(self.kernel.pid, signal.SIGKILL)
 
     def _kernel_line(self):
         disk = self.directory / "disk"
@@ -71,7 +95,7 @@ class Guest:
             f"ubd0={disk}", "con=null", "con0=fd:0,fd:1", "quiet", "panic=-1",
         ]
         if self.cluster is not None:
-            tap = network.make_tap(1)
+            tap = network.make_tap(self.number)
             words.append(f"vec0:transport=tap,ifname={tap},depth=128,gro=1")
         return words
 
@@ -80,6 +104,7 @@ class Guest:
         variables = {
             "LAB_PROJECT": PROJECT,
             "LAB_JOB": self.job.name,
+            "LAB_GUEST_NAME": self.name,
             "LAB_DAEMON": self.daemon.kind,
             "LAB_DAEMON_PROGRAM": self.daemon.program,
             **self.variables,
@@ -89,7 +114,7 @@ class Guest:
             shutil.copy(self.daemon.program, self.share / "daemon")
             variables["LAB_DAEMON_PROGRAM"] = "/mnt/share/daemon"
         if self.cluster is not None:
-            variables["LAB_GUEST_ADDRESS"] = network.guest_address(1)
+            variables["LAB_GUEST_ADDRESS"] = network.guest_address(self.number)
             shutil.copytree(self.cluster.client, self.share / "ceph")
         text = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in variables.items())
         (self.share / "environment").write_text(text)

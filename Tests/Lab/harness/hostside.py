@@ -23,6 +23,8 @@ class Requests:
         self.environment = dict(os.environ)
         if cluster is not None:
             self.environment["CEPH_CONF"] = str(cluster.configuration)
+            # The process of osd.0 is in run/osd.0.pid there, and so on.
+            self.environment["LAB_CEPH"] = str(cluster.directory)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 

@@ -16,6 +16,8 @@ class Job:
     name: str
     about: str = ""
     needs_ceph: bool = False
+    #: OSDs that the cluster has.
+    osds: int = 1
     #: Seconds the whole run may take, from the sandbox's first process to the guest's halt.
     timeout: float = 300
     #: Jobs of the suite are run one after another by `make test`; the others only on demand.
@@ -32,6 +34,7 @@ def _parse(path):
         key, _, value = text.partition(": ")
         if key == "needs":
             job.needs_ceph = "ceph" in value.split()
+            job.osds = 2 if "two-osds" in value.split() else 1
         elif key == "timeout":
             job.timeout = float(value)
         elif key == "suite":

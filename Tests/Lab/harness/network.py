@@ -28,8 +28,24 @@ def make_bridge():
 
 
 def make_tap(number):
-    """Makes the tap of guest `number` on the bridge; its name."""
+    """Makes the tap of guest `number` on the bridge, or takes the one an earlier guest left; its name."""
     tap = f"tap{number}"
-    _ip("tuntap", "add", tap, "mode", "tap")
+    if subprocess.run(["ip", "link", "show", tap], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+        _ip("tuntap", "add", tap, "mode", "tap")
     _ip("link", "set", tap, "master", BRIDGE, "up")
     return tap
+
+
+def set_link(number, up):
+    """Pulls the cable of guest `number` out, or puts it back."""
+    _ip("link", "set", f"tap{number}", "up" if up else "down")
+
+
+def lose(address):
+    """Lets what the host's side sends to that address get lost; nobody is told, as with a broken switch."""
+    _ip("neighbour", "replace", address, "lladdr", "02:00:00:00:de:ad", "nud", "permanent", "dev", BRIDGE)
+
+
+def find_again(address):
+    """Ends what `lose` began."""
+    _ip("neighbour", "del", address, "dev", BRIDGE)

@@ -1,0 +1,190 @@
+# One bad image leaves its neighbour behind the same portal group alone: its OSD hangs, its pool is full, it is deleted
+# needs: ceph two-osds
+# timeout: 400
+bytes=$((256 << 20))
+window=${WINDOW:-10}
+# Reads per second on B; 0 for as many as it can, which needs a quiet machine to compare one minute with another.
+rate=${RATE:-300}
+# How long an operation may take; the smallest that the original leaves as it is, with the OSDs' timers below.
+limit_of_operations=8
+
+say "--- two pools, each on an OSD of its own"
+# In the clients' file as well: they compare their time limits with what they find there.
+check "the OSDs' timers" on_host "ceph config set global osd_heartbeat_grace 3 && ceph config set global osd_heartbeat_interval 1"
+printf '%s\n' 'osd heartbeat grace = 3' 'osd heartbeat interval = 1' >> /etc/ceph/ceph.conf
+for pair in a:0 b:1; do
+    pool=${pair%:*} osd=osd.${pair#*:}
+    check "pool $pool on $osd" on_host "ceph osd crush rm-device-class $osd && ceph osd crush set-device-class only_$pool $osd &&
+        ceph osd crush rule create-replicated on_$pool default osd only_$pool &&
+        ceph osd pool create $pool 8 8 replicated on_$pool && rbd pool init $pool && rbd create --size $((bytes >> 20))M $pool/image"
+done
+# The monitor would take the hanging OSD for dead, and with it the case.
+check "no OSD goes down" on_host "ceph osd set nodown"
+
+say "--- both images behind one portal group, as ceph-iscsi sets them up"
+start_daemon
+for name in a b; do
+    make_lun "$name" "rbd/$name/image;osd_op_timeout=$limit_of_operations" "$bytes"
+    directory=$(device_directory "$name")
+    put "$directory/attrib/cmd_time_out" 0 || fail "cmd_time_out of $name"
+    put "$directory/attrib/qfull_time_out" 5 || fail "qfull_time_out of $name"
+done
+export_iscsi a b
+number=0
+for name in a b; do
+    group=$(device_directory "$name")/alua/ao
+    mkdir "$group" || fail "no ALUA group for $name"
+    for word in tg_pt_gp_id=1 alua_access_type=1 alua_support_offline=0 alua_support_standby=1 alua_support_unavailable=0 \
+        nonop_delay_msecs=0 alua_access_state=0; do
+        put "$group/${word%=*}" "${word#*=}" || note "ALUA group: ${word%=*} cannot be set"
+    done
+    put "$iscsi/lun/lun_$number/alua_tg_pt_gp" ao || fail "$name is not bound to its ALUA group"
+    ((++number))
+done
+iscsi_login
+disk_a=$disk
+address=$(ls -d /sys/class/iscsi_session/session*/device/target*)
+wait_for_disk "${address##*/target}:1"
+disk_b=$disk
+check "B has something to be read" limit 60 dd if=/dev/urandom of="$disk_b" bs=1M count=32 oflag=direct
+check "A as well, more than its quota will be" limit 60 dd if=/dev/urandom of="$disk_a" bs=1M count=8 oflag=direct
+head -c 512 /dev/urandom > "$LAB_STATE/block"
+
+# --- B's figures ---------------------------------------------------------------------------------
+
+log=$LAB_STATE/neighbour_lat.log
+limits=()
+((rate == 0)) || limits=(--rate_iops="$rate")
+setsid fio --name=neighbour --filename="$disk_b" --size=32M --rw=randread --bs=4k --iodepth=4 --ioengine=libaio --direct=1 \
+    --time_based --runtime=600 "${limits[@]}" --eta=never --write_lat_log="$LAB_STATE/neighbour" --log_unix_epoch=1 --per_job_logs=0 \
+    --output="$LAB_STATE/neighbour.log" &
+fio_pid=$!
+moments=()
+windows=()
+# window TITLE [SECONDS]: remembers a span of time; it is counted at the end, when fio has written its log.
+window() {
+    local from
+    from=$(date +%s%3N)
+    sleep "${2:-$window}"
+    moments+=("$from $(date +%s%3N)")
+    windows+=("$1")
+}
+
+identity() { iscsiadm -m session 2> /dev/null | sort; }
+drops() { kernel_log | grep -cE 'conn error|session recovery timed out'; }
+session_before=$(identity)
+drops_before=$(drops)
+
+# neighbour_kept TITLE: its fio, its session and the portal group are as they were.
+neighbour_kept() {
+    agree "$1: the portal group is enabled" "$(< "$iscsi/enable")" 1
+    agree "$1: the session" "$(identity)" "$session_before"
+    agree "$1: connections lost since the login" "$(($(drops) - drops_before))" 0
+    agree "$1: B is read" "$(kill -0 "$fio_pid" 2> /dev/null && echo yes || echo no)" yes
+}
+
+# answer_of_a: what a WRITE(10) to A gets now; the kernel repeats what is answered with BUSY until the time is over.
+answer_of_a() { sense -t 12 -s 512 -i "$LAB_STATE/block" "$disk_a" 2a 00 00 00 00 00 00 00 01 00; }
+
+# a_works TITLE SECONDS: A can be written again, within that time.
+a_works() {
+    local end=$((SECONDS + $2)) answer=
+    until [[ $answer == good ]]; do
+        if ((SECONDS >= end)); then
+            agree "$1" "$answer after $2 s" good
+            return
+        fi
+        answer=$(answer_of_a)
+        sleep 0.5
+    done
+    say "ok: $1"
+}
+
+say "--- nothing wrong yet"
+sleep 3
+window "before"
+
+say "--- A's OSD hangs"
+check "stopping A's OSD" on_host 'kill -STOP $(cat $LAB_CEPH/run/osd.0.pid)'
+dd if=/dev/zero of="$disk_a" bs=4k count=1 oflag=direct 2> "$LAB_STATE/hanging" &
+hanging=$!
+window "A's OSD hangs" $((limit_of_operations + window))
+bounded 50 eval 'answer_of_a > "$LAB_STATE/answer"' || note "no answer to a write to A in 50 s"
+answer=$(cat "$LAB_STATE/answer")
+case $answer in
+    Busy | 'Task set full' | 2/*) say "ok: a write to A meanwhile: $answer" ;;
+    *) agree "a write to A meanwhile" "$answer" "Busy, Task set full or NOT READY" ;;
+esac
+neighbour_kept "A's OSD hangs"
+check "A's OSD goes on" on_host 'kill -CONT $(cat $LAB_CEPH/run/osd.0.pid)'
+a_works "A is written again after its OSD came back" 90
+if bounded 60 wait_for_process "$hanging"; then
+    status=0
+    wait "$hanging" || status=$?
+    agree "the write that hung: its status" "$status" 0
+else
+    agree "the write that hung" "hangs still" "ended"
+fi
+if kill -0 "$fio_pid" 2> /dev/null; then
+    window "between"
+
+    say "--- A's pool is full"
+    check "a quota for A's pool" on_host "ceph osd pool set-quota a max_bytes 1048576"
+    until_true 60 on_host "ceph osd dump | grep \"^pool.*'a'.*full_quota\"" || fail "the pool does not get full"
+    window "A's pool is full"
+    answer=$(answer_of_a)
+    case $answer in
+        7/2707 | Busy | 'Task set full' | 2/*) say "ok: a write to A meanwhile: $answer" ;;
+        *) agree "a write to A meanwhile" "$answer" "7/2707, or Busy or NOT READY after the time limit" ;;
+    esac
+    neighbour_kept "A's pool is full"
+    check "no quota any more" on_host "ceph osd pool set-quota a max_bytes 0"
+    until_true 60 on_host "! ceph osd dump | grep \"^pool.*'a'.*full\"" || fail "the pool stays full"
+    a_works "A is written again after its pool has room" 90
+fi
+if kill -0 "$fio_pid" 2> /dev/null; then
+    window "between"
+
+    say "--- A's image is deleted"
+    # As rbd would, which refuses while somebody has the image open.
+    check "deleting A's image" on_host 'id=$(rbd info a/image --format json | sed -nE "s/.*\"id\":\"([^\"]+)\".*/\1/p") && [ -n "$id" ] &&
+        rados -p a rm rbd_header.$id && rados -p a rm rbd_id.image && rados -p a rm rbd_directory &&
+        rados -p a ls | grep "^rbd_data.$id" | xargs rados -p a rm'
+    window "A's image is gone"
+    bounded 50 eval 'answer_of_a > "$LAB_STATE/answer"' || note "no answer to a write to A in 50 s"
+    say "a write to A meanwhile: $(cat "$LAB_STATE/answer")"
+    neighbour_kept "A's image is gone"
+fi
+
+kill -INT "$fio_pid" 2> /dev/null
+bounded 30 wait_for_process "$fio_pid" || fail "fio does not end"
+
+say "--- B's reads per second, and the longest in ms"
+[[ -s $log ]] || log=$LAB_STATE/neighbour_lat.1.log
+counted=() longest=()
+for index in "${!windows[@]}"; do
+    read -r from to <<< "${moments[index]}"
+    # A read that was under way in the window belongs to it with all of its time, whenever it ended.
+    read -r count most < <(awk -F, -v from="$from" -v to="$to" '$1 >= from && $1 < to { ++n }
+        $1 >= from && $1 - $2 / 1e6 < to && $2 > most { most = $2 }
+        END { printf "%d %d\n", n * 1000 / (to - from), most / 1e6 }' "$log")
+    counted+=("$count") longest+=("$most")
+    say "$(printf '%-20s %6d %6d' "${windows[index]}" "$count" "$most")"
+done
+# The machine may have got slower or faster meanwhile; the calm windows on both sides of one tell.
+for index in "${!windows[@]}"; do
+    case ${windows[index]} in before | between) continue ;; esac
+    calm=${counted[index - 1]}
+    [[ -z ${counted[index + 1]:-} ]] || calm=$(((calm + counted[index + 1]) / 2))
+    # More than the fixed rate is catching up with what was missed.
+    ((rate == 0 || calm <= rate)) || calm=$rate
+    ratio=$((calm > 0 ? counted[index] * 100 / calm : 0))
+    agree "B keeps at least 90 % while ${windows[index]} ($ratio %)" "$((ratio >= 90))" 1
+    # A fixed rate is caught up with after a pause.
+    agree "no read of B takes 3 s while ${windows[index]} (${longest[index]} ms)" "$((longest[index] < 3000))" 1
+done
+if ((${#windows[@]} < 6)); then
+    ours && fail "B's fio has ended early"
+    note "B did not live to see all of it"
+fi
+iscsi_logout
