@@ -74,6 +74,11 @@ public struct DeviceConfiguration: Equatable, Sendable {
         cleaned = "\(subtype)/\(identity)"
     }
 
+    /// What the device is called in files about it: subtype and names without any options, `rbd/pool/image`.
+    public var identity: String {
+        "\(subtype)/\(Substring(parameters).cut(atFirst: ";")?.before ?? Substring(parameters))"
+    }
+
     /// Microseconds beyond which watching is not worth a CPU.
     public static let longestSpin: UInt32 = 32
 

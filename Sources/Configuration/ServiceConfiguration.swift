@@ -35,6 +35,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// Switch off the portal groups of a unit whose storage is away, as the original does. Default: no, since other units
     /// of the group go with it.
     public var disablesPortalGroupOnLoss = false
+    /// Directory of the files with settings for one LUN each, ``LUNFiles``; need not exist. Default `/etc/tcmu/luns.d`.
+    public var lunDirectory: FilePath = "/etc/tcmu/luns.d"
     /// Receive buffer of the netlink socket in bytes.
     ///
     /// Default 4 MiB: an event that finds it full is lost, and the kernel waits for an answer to it for ever. The

@@ -61,6 +61,7 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         var notes: [String] = []
         let image = try connectAndOpen(options, &notes)
 
+        notes += image.openNotes
         let size = try image.size()
         guard size == expectedSize else {
             let blocks = blockSize > 0 ? "\(expectedSize / UInt64(blockSize)) blocks of \(blockSize)" : "no blocks"
@@ -182,6 +183,7 @@ private func settleCapabilities(
     }
     capabilities.reportsAllocation = true
     capabilities.reportsSpace = true
+    if options.encryption != nil { capabilities.restrict(toEncrypted: image.encryptionHeaderBytes, geometry) }
     capabilities.optimalTransferBytes = layout.stripeUnitBytes
     // Bound: librbd 16.2 has none (31,000 tried); a ring entry never holds this many.
     capabilities.maximumSegments = 16_384
@@ -201,7 +203,7 @@ private func noteLock(_ image: borrowing RBDImage, _ notes: inout [String]) {
     }
 }
 
-private func loadedLibraryVersion() -> Int {
+func loadedLibraryVersion() -> Int {
     var (major, minor, extra): (CInt, CInt, CInt) = (0, 0, 0)
     rbd_version(&major, &minor, &extra)
     return Int(major) << 8 | Int(minor)

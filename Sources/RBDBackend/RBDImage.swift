@@ -7,11 +7,16 @@ internal import Glibc
 struct RBDImage: ~Copyable {
     let handle: rbd_image_t
     let context: IOContext
+    /// Bytes of the image that encryption takes for its header; 0 for an image served as it is.
+    let encryptionHeaderBytes: UInt64
+    /// What opening it left to say to the operator.
+    let openNotes: [String]
 
     /// Opens the image that `options` names; read-only without watch and lock if asked to or for a snapshot.
     ///
     /// - Throws: ENOENT naming which of namespace, image and snapshot is missing; ESHUTDOWN where this client is
-    ///   blocklisted; ETIMEDOUT where no OSD answers; ENOSYS for features that the installed librbd lacks.
+    ///   blocklisted; ETIMEDOUT where no OSD answers; ENOSYS for features that the installed librbd lacks; what
+    ///   `unlock` throws for an encrypted image.
     init(_ context: consuming IOContext, _ options: RBDOptions) throws(BackendError) {
         let readOnly = options.readOnly || options.snapshot != nil
         var handle: rbd_image_t?
@@ -37,6 +42,12 @@ struct RBDImage: ~Copyable {
                     code, "cannot open snapshot \(options.spec)", expected: "an existing snapshot of the image")
             }
         }
+        do throws(BackendError) {
+            (openNotes, encryptionHeaderBytes) = try RBDImage.unlockIfEncrypted(handle, options)
+        } catch {
+            rbd_close(handle)
+            throw error
+        }
         self.handle = handle
         self.context = context
     }
@@ -45,8 +56,12 @@ struct RBDImage: ~Copyable {
         rbd_close(handle)
     }
 
-    /// Size in bytes of the image or snapshot.
+    /// Size in bytes of the image or snapshot; of what is within, where it is encrypted.
     func size() throws(BackendError) -> UInt64 {
+        try RBDImage.size(handle)
+    }
+
+    static func size(_ handle: rbd_image_t) throws(BackendError) -> UInt64 {
         var size: UInt64 = 0
         let code = rbd_get_size(handle, &size)
         if code < 0 { throw failure(code, "cannot read the image's size", expected: "an open image") }

@@ -13,6 +13,11 @@ public struct RBDOptions: Sendable, Equatable {
     public var snapshot: String?
     /// Serve the image read-only. No lock is ever taken then.
     public var readOnly = false
+    /// How the image is encrypted and where its passphrase is; nil serves its bytes as they are.
+    public var encryption: ImageEncryption?
+    /// Milliseconds for which a gateway keeps the exclusive lock before it gives it up to another one that asks; nil is
+    /// this backend's own choice.
+    public var lockHoldMilliseconds: Int?
 
     /// Seconds after which an operation that no OSD answers fails with ETIMEDOUT. Used if it is longer than the
     /// time in which the cluster notices a dead OSD; else see ``OperationTimeout``.
@@ -53,6 +58,7 @@ public struct RBDOptions: Sendable, Equatable {
         let named: [(what: String, value: String?)] = [
             ("pool", pool), ("namespace", namespace), ("image", image), ("snapshot", snapshot),
             ("conf", confPath), ("id", cephxID), ("connection group", connectionGroup),
+            ("passphrase file", encryption?.passphraseFile),
         ]
         for (what, value) in named {
             guard let value else { continue }

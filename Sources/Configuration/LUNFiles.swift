@@ -1,0 +1,137 @@
+internal import Glibc
+public import SystemPackage
+
+/// What is wrong with a file of `luns.d`, for one line of the log.
+public struct LUNFileError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What the kernel is told: EINVAL for a file's contents.
+    public let errno: Errno
+    /// File, line and problem.
+    public let description: String
+}
+
+/// The directory of per-LUN files: `NAME.yaml`, one for each LUN that needs settings which have no place in its config string.
+///
+/// Read anew for each LUN that is opened, so a file that changed counts at the next open. A file that cannot be used fails
+/// the LUN that its first key, `lun`, names, and no other.
+public struct LUNFiles: Sendable {
+    // Bound: a settings file is some hundred bytes; a directory holds one per LUN.
+    static let longestFile = 64 << 10
+    static let mostFiles = 4096
+
+    private let directory: String
+
+    /// The files of `directory`, which need not exist.
+    public init(directory: FilePath) {
+        self.directory = directory.string
+    }
+
+    /// The settings of one LUN.
+    ///
+    /// - Parameters:
+    ///   - identity: ``DeviceConfiguration/identity``, as `rbd/pool/image`.
+    ///   - backstore: the name of its directory in configfs.
+    /// - Returns: the settings, and lines for the log about files of which nobody can say whose they are.
+    /// - Throws: EINVAL naming file and line for a file of this LUN that cannot be used, and for a second one; the errno
+    ///   of reading the directory.
+    public func settings(
+        of identity: String, backstore: String
+    ) throws(LUNFileError) -> (settings: LUNSettings, notes: [String]) {
+        var notes: [String] = []
+        var found: (path: String, line: Int, text: SettingsText)?
+        for name in try names() {
+            let path = "\(directory)/\(name)"
+            let text: SettingsText
+            switch Self.contents(path) {
+            case .success(let bytes): text = SettingsText(parsing: bytes)
+            case .failure(let errno):
+                notes.append("\(path.printable) counts for no LUN: \(errno)")
+                continue
+            }
+            guard let (lun, line) = Self.owner(text, path, &notes) else { continue }
+            let isOurs = lun.utf8.elementsEqual(identity.utf8) || lun.utf8.elementsEqual(backstore.utf8)
+            guard isOurs else { continue }
+            if let found {
+                throw LUNFileError(
+                    errno: .invalidArgument,
+                    description:
+                        "\(path.printable):\(line): this LUN has a file already, \(found.path.printable):\(found.line)"
+                )
+            }
+            found = (path, line, text)
+        }
+        guard let found else { return (LUNSettings(), notes) }
+        do throws(SettingsProblem) {
+            if let problem = found.text.problem { throw problem }
+            var settings = LUNSettings()
+            try settings.apply(found.text.entries)
+            settings.file = found.path
+            return (settings, notes)
+        } catch {
+            throw LUNFileError(
+                errno: .invalidArgument,
+                description: "\(found.path.printable):\(error.line): \(error.text.printable)")
+        }
+    }
+
+    /// Whose file it is: the value of its first key. Nil where it does not say, with a note.
+    private static func owner(
+        _ text: SettingsText, _ path: String, _ notes: inout [String]
+    ) -> (lun: String, line: Int)? {
+        do throws(SettingsProblem) {
+            guard let first = text.entries.first, first.key == "lun" else {
+                throw text.problem
+                    ?? SettingsProblem(line: text.entries.first?.line ?? 1, text: "expected lun: as first key")
+            }
+            return (try first.text(), first.line)
+        } catch {
+            notes.append("\(path.printable):\(error.line): \(error.text.printable); the file counts for no LUN")
+            return nil
+        }
+    }
+
+    /// The files' names in order; none where the directory does not exist.
+    private func names() throws(LUNFileError) -> [String] {
+        guard let stream = opendir(directory) else {
+            let errno = Errno(rawValue: Glibc.errno)
+            if errno == .noSuchFileOrDirectory { return [] }
+            throw LUNFileError(errno: errno, description: "\(directory.printable) cannot be read: \(errno)")
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard name.utf8.count > 5, name.hasSuffix(".yaml"), !name.hasPrefix(".") else { continue }
+            guard names.count < Self.mostFiles else {
+                throw LUNFileError(
+                    errno: .fileTooLarge,
+                    description: "\(directory.printable) holds more than \(Self.mostFiles) files")
+            }
+            names.append(name)
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    private static func contents(_ path: String) -> Result<[UInt8], Errno> {
+        // Not blocking, or a FIFO in the place would hold the open for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { return .failure(Errno(rawValue: errno)) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return .failure(Errno(rawValue: errno)) }
+        guard status.st_mode & S_IFMT == S_IFREG else { return .failure(.invalidArgument) }
+        var bytes = [UInt8](repeating: 0, count: longestFile + 1)
+        var count = 0
+        while count < bytes.count {
+            let got = bytes.withUnsafeMutableBytes {
+                read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            }
+            if got < 0 && errno == EINTR { continue }
+            if got < 0 { return .failure(Errno(rawValue: errno)) }
+            if got == 0 { break }
+            count += got
+        }
+        return count > longestFile ? .failure(.fileTooLarge) : .success(Array(bytes.prefix(count)))
+    }
+}
