@@ -72,7 +72,8 @@ let controlPlane: [Target] = [
         "Daemon",
         [
             "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
-            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux", system,
+            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
+            system,
             logging, lifecycle, signals,
         ], settings: dataPath),
 ]
@@ -114,7 +115,8 @@ let testing: [Target] = [
     tests(
         "LogicalUnitTests",
         [
-            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "ALUA", "TCMURing",
+            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "BlockBackend", "SCSI", "ALUA",
+            "TCMURing",
             "Reactor", system,
         ]),
     tests(
@@ -128,8 +130,9 @@ let testing: [Target] = [
     tests(
         "DaemonTests",
         [
-            "Daemon", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit", "SCSI", "TCMUNetlink",
-            "TCMURing", logging, system,
+            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit", "RBDBackend",
+            "SCSI",
+            "TCMUNetlink", "TCMURing", logging, system,
         ]),
     tests("StructureTests", []),
 ]

@@ -96,6 +96,18 @@ static int name_answered(sd_bus_message *message, void *userdata, sd_bus_error *
     return 1;
 }
 
+// The owner before us has gone and we were next in the queue.
+static int message_came(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+    struct csystemd_bus *bus = userdata;
+    const char *sender = sd_bus_message_get_sender(message), *name = NULL;
+    (void)error;
+    if (!sd_bus_message_is_signal(message, "org.freedesktop.DBus", "NameAcquired")) return 0;
+    // Anybody may send us a signal of that name; the sender is the bus's own word.
+    if (sender == NULL || strcmp(sender, "org.freedesktop.DBus") != 0) return 0;
+    if (sd_bus_message_read(message, "s", &name) > 0 && strcmp(name, NAME) == 0) bus->callbacks->named(bus->owner, 1);
+    return 0;
+}
+
 int csystemd_open(const char *address, const struct csystemd_callbacks *callbacks, void *owner,
                   struct csystemd_bus **result) {
     struct csystemd_bus *bus = calloc(1, sizeof *bus);
@@ -112,6 +124,7 @@ int csystemd_open(const char *address, const struct csystemd_callbacks *callback
     if (outcome >= 0) outcome = sd_bus_set_exit_on_disconnect(bus->connection, 0);
     // Whoever asks for rights is looked up on the bus meanwhile; a bus that hangs must not hold this up for long.
     if (outcome >= 0) outcome = sd_bus_set_method_call_timeout(bus->connection, 10 * 1000 * 1000);
+    if (outcome >= 0) outcome = sd_bus_add_filter(bus->connection, NULL, message_came, bus);
     if (outcome >= 0) outcome = sd_bus_add_object_manager(bus->connection, NULL, ROOT);
     if (outcome >= 0) outcome = sd_bus_add_object(bus->connection, NULL, HANDLER_MANAGER, handler_manager, bus);
     if (outcome >= 0) outcome = sd_bus_start(bus->connection);

@@ -2,12 +2,22 @@ public import SCSI
 
 /// New access states for some of a unit's target port groups.
 public struct AccessStatePlan: Sendable, Equatable {
-    /// Why a state changes; raw values are SPC-4's status codes (6.37).
-    public enum Cause: UInt8, Sendable, BitwiseCopyable {
+    /// Why a state changes.
+    public enum Cause: Sendable, BitwiseCopyable {
         /// A SET TARGET PORT GROUPS command.
-        case initiator = 1
+        case initiator
+        /// Another gateway has taken the right to write, as its initiators will have asked it to.
+        case otherGateway
         /// The target itself.
-        case target = 2
+        case target
+
+        /// STATUS CODE (SPC-4 6.37): altered by SET TARGET PORT GROUPS is 1, by implicit behaviour 2.
+        public var status: UInt8 {
+            switch self {
+            case .initiator, .otherGateway: 1
+            case .target: 2
+            }
+        }
     }
 
     /// One group's new state.
@@ -38,7 +48,7 @@ public struct AccessStatePlan: Sendable, Equatable {
         groups.map { group in
             guard let change = changes.first(where: { $0.group == group.identifier }) else { return group }
             var changed = group
-            (changed.state, changed.status) = (change.state.rawValue, cause.rawValue)
+            (changed.state, changed.status) = (change.state.rawValue, cause.status)
             return changed
         }
     }

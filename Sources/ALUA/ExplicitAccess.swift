@@ -59,12 +59,12 @@ public struct ExplicitAccess: Sendable, Equatable {
 
     // MARK: - Changes of the target's own
 
-    /// What to change when the groups are met as ceph-iscsi makes them, all of them standby and none of them ever
-    /// altered: the preferred one, if it is here, becomes active/optimized. An initiator that does not know of SET
+    /// What to change when the groups are met as ceph-iscsi makes them, all of them standby and none of them so by an
+    /// initiator (by configfs the kernel calls implicit): the preferred one, if it is here, becomes active/optimized. An initiator that does not know of SET
     /// TARGET PORT GROUPS could not use the unit otherwise. nil where nothing is to be done.
     public var atStart: AccessStatePlan? {
         guard let mine = localGroup, mine.preferred, supports(mine, .activeOptimized),
-            groups.allSatisfy({ $0.state == AccessState.standby.rawValue && $0.status == 0 })
+            groups.allSatisfy({ $0.state == AccessState.standby.rawValue && $0.status != 1 })
         else { return nil }
         return AccessStatePlan(
             [AccessStatePlan.Change(group: local, state: .activeOptimized)], because: .target)
@@ -80,7 +80,7 @@ public struct ExplicitAccess: Sendable, Equatable {
         if others.count == 1, supports(others[0], .activeOptimized) {
             changes.append(AccessStatePlan.Change(group: others[0].identifier, state: .activeOptimized))
         }
-        return AccessStatePlan(changes, because: .target)
+        return AccessStatePlan(changes, because: .otherGateway)
     }
 
     // MARK: - Pieces

@@ -73,6 +73,16 @@ public final class SurveyThread: Sendable {
         thread?.join()
     }
 
+    /// Waits until every survey submitted so far is answered; none may follow. For an owner who leaves this thread for
+    /// another one while tickets are out.
+    public func join() {
+        let thread = state.withLock { state in
+            defer { state.thread = nil }
+            return state.thread
+        }
+        thread?.join()
+    }
+
     private func run() {
         while let job = next() {
             let result = answer(job.survey)

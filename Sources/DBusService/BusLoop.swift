@@ -124,7 +124,8 @@ final class BusLoop {
     /// Rounded up, so that nothing is polled for in the last part of a millisecond.
     private static func milliseconds(_ length: Duration) -> CInt {
         let parts = max(min(length, .seconds(86_400)), .zero).components
-        return CInt(clamping: parts.seconds * 1000 + (parts.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+        return CInt(
+            clamping: parts.seconds * 1000 + (parts.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
     }
 
     private func rest(until end: ContinuousClock.Instant) {
@@ -138,6 +139,7 @@ final class BusLoop {
 
     fileprivate func named(_ outcome: CInt) {
         switch outcome {
+        case 1 where isNamed: break
         case 1:
             (isNamed, hasComplained) = (true, false)
             report(.named)
@@ -156,7 +158,8 @@ final class BusLoop {
 // Top-level functions: a closure literal would carry an isolation check.
 
 private func checkWasCalled(
-    _ owner: UnsafeMutableRawPointer?, _ subtype: CUnsignedInt, _ call: OpaquePointer?, _ text: UnsafePointer<CChar>?
+    _ owner: UnsafeMutableRawPointer?, _ subtype: CUnsignedInt, _ call: OpaquePointer?,
+    _ text: UnsafePointer<CChar>?
 ) {
     guard let owner, let call, let text else { return }
     // SAFETY: `serve` handed over the loop, whose thread this is.

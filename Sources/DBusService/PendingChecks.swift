@@ -36,7 +36,9 @@ final class PendingChecks {
         guard length <= DBusService.longestText else {
             return answer(
                 call,
-                .invalid("it has \(length) bytes, expected at most \(DBusService.longestText): the kernel keeps no more"))
+                .invalid(
+                    "it has \(length) bytes, expected at most \(DBusService.longestText): the kernel keeps no more")
+            )
         }
         guard running.enter(atMost: Self.atOnce) else {
             return answer(call, .invalid("\(Self.atOnce) checks are under way and do not end; try again later"))
@@ -67,7 +69,8 @@ final class PendingChecks {
             pending[number] = nil
             answer(
                 late.call,
-                .invalid("it could not be checked within \(limit): is the cluster or file system behind it reachable?"))
+                .invalid(
+                    "it could not be checked within \(limit): is the cluster or file system behind it reachable?"))
         }
     }
 

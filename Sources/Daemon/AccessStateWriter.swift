@@ -20,7 +20,7 @@ struct AccessStateWriter: Sendable {
                     reason: .malformed(
                         value: "\(groups.keys.sorted())", expected: "a group with the number \(change.group)"))
             }
-            try backstore.setAccessState(change.state.rawValue, plan.cause.status, of: group)
+            try backstore.setAccessState(change.state.rawValue, plan.cause.kernelStatus, of: group)
         }
     }
 
@@ -39,9 +39,9 @@ struct AccessStateWriter: Sendable {
 
 extension AccessStatePlan.Cause {
     /// The same for the kernel.
-    fileprivate var status: TargetPortGroupAttributes.AccessStatus {
+    fileprivate var kernelStatus: TargetPortGroupAttributes.AccessStatus {
         switch self {
-        case .initiator: .alteredByExplicitSTPG
+        case .initiator, .otherGateway: .alteredByExplicitSTPG
         case .target: .alteredByImplicitALUA
         }
     }

@@ -48,9 +48,11 @@ final class BusPresence: Sendable {
             switch event {
             case .named: logger.info("on D-Bus as \(DBusService.name)")
             case .queued:
-                logger.notice("D-Bus: another process is \(DBusService.name); targetcli talks to that one until it ends")
+                logger.notice(
+                    "D-Bus: another process is \(DBusService.name); targetcli talks to that one until it ends")
             case .unavailable(let reason):
-                logger.notice("no D-Bus: \(reason). It is waited for; without it targetcli shows no user backstores")
+                logger.notice(
+                    "no D-Bus: \(reason). It is waited for; without it targetcli shows no user backstores")
             case .lost(let reason): logger.notice("D-Bus is lost: \(reason). It is waited for; I/O goes on")
             case .unusable(let reason):
                 logger.notice("D-Bus cannot be used: \(reason). Targetcli shows no user backstores; I/O goes on")

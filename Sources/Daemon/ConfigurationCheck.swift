@@ -36,7 +36,8 @@ enum ConfigurationCheck {
             let device = try DeviceConfiguration(parsing: text)
             guard device.subtype == subtype else {
                 return .invalid(
-                    "it begins with \"\(device.subtype.printable)\", expected \"\(subtype)/\": this is the object of \(subtype)")
+                    "it begins with \"\(device.subtype.printable)\", expected \"\(subtype)/\": this is the object of \(subtype)"
+                )
             }
             switch subtype {
             case "rbd": return try image(RBDConfiguration(parsing: device.parameters))
@@ -60,12 +61,15 @@ enum ConfigurationCheck {
             return .invalid(error.message.printable)
         }
         guard let option = image.ignoredOptions.first else { return .success }
-        return ConfigurationVerdict(isValid: true, text: "success; option \(option.printable) is unknown and ignored")
+        return ConfigurationVerdict(
+            isValid: true, text: "success; option \(option.printable) is unknown and ignored")
     }
 
     private static func file(_ file: FileConfiguration) -> ConfigurationVerdict {
         var facts = stat()
-        guard stat(file.path, &facts) == 0 else { return .invalid("\(file.path.printable): \(Errno(rawValue: errno))") }
+        guard stat(file.path, &facts) == 0 else {
+            return .invalid("\(file.path.printable): \(Errno(rawValue: errno))")
+        }
         let kind = facts.st_mode & S_IFMT
         guard kind == S_IFREG || kind == S_IFBLK else {
             return .invalid("\(file.path.printable): neither a file nor a block device")

@@ -1,6 +1,7 @@
 internal import ALUA
 internal import BlockBackend
 internal import ConfigFS
+internal import Configuration
 internal import Logging
 internal import LogicalUnit
 internal import TCMURing
@@ -40,7 +41,7 @@ extension Device {
 extension Device {
     /// Off while the storage is away, on again with it, where that is asked for.
     func switchPortalGroups(_ availability: BackendAvailability) {
-        guard let portalGroups = environment.portalGroups else { return }
+        guard let portalGroups = switchWanted else { return }
         let (unit, backstore) = (switchedUnit, backstore)
         Task(executorPreference: ControlThread.shared) {
             if case .recovering = availability {
@@ -53,10 +54,16 @@ extension Device {
 
     /// The unit serves nobody any longer: its portal groups are no longer its concern.
     func leavePortalGroups() {
-        guard let portalGroups = environment.portalGroups else { return }
+        guard let portalGroups = switchWanted else { return }
         let unit = switchedUnit
         // Not waited for: what this daemon does not get done, the journal tells the next one.
         Task(executorPreference: ControlThread.shared) { await portalGroups.found(unit) }
+    }
+
+    /// The switch, if the daemon or the unit is set to use it.
+    private var switchWanted: PortalGroupSwitch? {
+        guard environment.service.disablesPortalGroupOnLoss || settings.disablesPortalGroup else { return nil }
+        return environment.portalGroups
     }
 
     /// Tells units apart: names come again.
@@ -73,8 +80,11 @@ extension AccessStatePlan {
     /// What happens and why, for the log.
     fileprivate var line: String {
         let states = changes.map { "group \($0.group) becomes \($0.state.words)" }.joined(separator: ", ")
-        return cause == .initiator
-            ? "SET TARGET PORT GROUPS: \(states)" : "another gateway has taken over the writing: \(states)"
+        return switch cause {
+        case .initiator: "SET TARGET PORT GROUPS: \(states)"
+        case .otherGateway: "another gateway has taken over the writing: \(states)"
+        case .target: states
+        }
     }
 }
 

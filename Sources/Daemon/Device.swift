@@ -28,6 +28,8 @@ actor Device {
     private let events: AsyncStream<UnitEvent>
     private let reporter: AsyncStream<UnitEvent>.Continuation
     private var attempts = 0
+    /// The unit's times, until they have been checked against each other.
+    var uncheckedTimeouts: TimeoutLadder.Settings?
     /// What configfs could not tell, told once each.
     private var toldAboutFacts: Set<String> = []
     private var isReadingFacts = false
@@ -43,6 +45,8 @@ actor Device {
     var openedBytes: UInt64 = 0
     /// Bytes of a logical block.
     var blockBytes: UInt64 = 512
+    /// What its file of `luns.d` said when it was opened.
+    var settings = LUNSettings()
     /// The last word of the backend's keeper.
     var availability = BackendAvailability.ready
 
@@ -57,7 +61,7 @@ actor Device {
         self.node = node
         self.predecessor = predecessor
         label = "\(DeviceConfiguration.subtype(of: node.name.configuration))/\(node.name.device)".printable
-        config = node.name.configuration.printable
+        config = DeviceConfiguration.withoutSecrets(node.name.configuration).printable
         self.environment = environment
         self.backstore = environment.tree.backstore(backstore)
         life = DeviceLife(origin: origin)
@@ -135,6 +139,8 @@ actor Device {
         }
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
         blockBytes = opened.blockBytes
+        settings = opened.settings
+        uncheckedTimeouts = opened.timeouts
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)
         startKeeper(of: opened.unit, loop, reporter)
@@ -281,6 +287,7 @@ actor Device {
             }
         }
         loop.post(unit) { [facts] in unit.deliver(facts) }
+        await checkTimeouts(facts)
     }
 
     // MARK: - Pieces

@@ -21,7 +21,7 @@ struct DeviceEnvironment: Sendable {
     /// Which devices may copy from and to one another.
     var copyGroups = CopyGroups()
 
-    /// Switches portal groups off while storage is away; nil unless asked for.
+    /// Switches portal groups off while storage is away, for units that want it.
     var portalGroups: PortalGroupSwitch?
 
     var opening: DeviceOpening { DeviceOpening(service: service, copyGroups: copyGroups, openNode: openNode) }

@@ -25,8 +25,10 @@ struct OpenedDevice: Sendable {
     let bytes: UInt64
     /// Bytes of a logical block.
     let blockBytes: UInt64
-    /// Seconds after which the backend gives up an operation; nil where it never does.
-    var operationTimeoutSeconds: Int?
+    /// The unit's times, but for those that the kernel has.
+    var timeouts = TimeoutLadder.Settings()
+    /// What its file of `luns.d` says.
+    var settings = LUNSettings()
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
 }
@@ -58,17 +60,17 @@ struct DeviceOpening: Sendable {
             let profile = try profile(node, device)
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
-            let timeouts = timeouts(of: try backstore(of: node), profile)
+            let found = try settings(of: device, node)
             let opened: OpenedDevice
             switch device.subtype {
             case "mem": opened = try openMemory(node, profile, device, report)
             case "file": opened = try openFile(node, profile, device, report)
-            case "rbd": opened = try openImage(node, profile, device, report)
+            case "rbd": opened = try openImage(node, profile, device, found.settings, report)
             default:
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
-            return .success(opened.saying(sizing).saying(timeouts))
+            return .success(opened.saying(sizing).with(found))
         } catch {
             return .failure(error)
         }
@@ -163,13 +165,16 @@ struct DeviceOpening: Sendable {
     }
 
     private func openImage(
-        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ settings: LUNSettings,
+        _ report: @escaping UnitReporter
     ) throws(OpenFailure) -> OpenedDevice {
         let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
         let image = try Self.parsed { () throws(ConfigurationError) in
             try RBDConfiguration(parsing: device.parameters)
         }
-        let options = RBDOptions(image)
+        var options = RBDOptions(image)
+        options.locksInBackground = true
+        options.apply(settings)
         do throws(BackendError) {
             let backend = try RBDBackend.open(
                 options, expectedSize: size, blockSize: profile.capacity.blockSize)
@@ -177,7 +182,7 @@ struct DeviceOpening: Sendable {
             let notes = ignored + backend.openNotes
             let operationTimeout = backend.operationTimeoutSeconds
             var opened = try assemble(backend, node, profile, notes: notes, report)
-            opened.operationTimeoutSeconds = operationTimeout
+            opened.timeouts.operation = operationTimeout
             return opened
         } catch {
             throw Self.failure(error)
@@ -216,6 +221,7 @@ struct DeviceOpening: Sendable {
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring, report: report)
         return OpenedDevice(
             unit: unit, notes: notes, bytes: bytes, blockBytes: UInt64(profile.capacity.blockSize),
+            timeouts: TimeoutLadder.Settings(profile, operationTimeoutSeconds: nil),
             copyMembership: profile.copyGroup.map { CopyMembership(group: $0, profile: profile) })
     }
 

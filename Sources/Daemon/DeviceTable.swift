@@ -188,7 +188,8 @@ actor DeviceTable {
                 await self.forget(device)
             }
         } catch {
-            logger.error("\(node.name.configuration.printable): \(error.message)")
+            logger.error(
+                "\(DeviceConfiguration.withoutSecrets(node.name.configuration).printable): \(error.message)")
             if let request { environment.reply(request, error.errno) }
         }
     }

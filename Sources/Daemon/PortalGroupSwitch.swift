@@ -75,6 +75,9 @@ actor PortalGroupSwitch {
         await settle()
     }
 
+    /// Whether a unit's storage is away, for all that the switch knows.
+    func isAway(_ unit: String) -> Bool { losses[unit] != nil }
+
     // MARK: - Work
 
     private var wanted: Set<PortalGroup> { losses.values.reduce(into: []) { $0.formUnion($1.groups) } }

@@ -99,7 +99,7 @@ struct TCMUService: Service {
                 logger.error("the kernel could not be answered: \(error)", metadata: ["request": "\(request)"])
             }
         }
-        if configuration.disablesPortalGroupOnLoss { environment.portalGroups = portalGroups }
+        environment.portalGroups = portalGroups
         return environment
     }
 

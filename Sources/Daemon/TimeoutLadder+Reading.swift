@@ -1,37 +1,48 @@
 internal import ConfigFS
+internal import Logging
 internal import LogicalUnit
+internal import SystemPackage
+internal import TCMURing
 
 extension TimeoutLadder.Settings {
-    /// The times of a unit as configfs shows them; what the kernel is too old to show is as it was then.
-    ///
-    /// - Throws: if a time is there but is no number.
-    init(_ profile: UnitProfile, in backstore: Backstore) throws(ConfigFSError) {
-        self.init()
-        if let seconds = try backstore.commandTimeout() { command = seconds }
-        if let seconds = try backstore.queueFullTimeout() { queueFull = seconds }
+    /// What the backend and the configuration text say of a unit's times; the rest is the kernel's.
+    init(_ profile: UnitProfile, operationTimeoutSeconds: Int?) {
+        operation = operationTimeoutSeconds
         late = profile.commandTimeout.map { Int(clamping: $0 / 1000) }
     }
-}
 
-extension DeviceOpening {
-    /// The times of a unit, or a line about why they are not known. Never a reason not to serve it.
-    func timeouts(of backstore: Backstore, _ profile: UnitProfile) -> (TimeoutLadder.Settings?, line: String?) {
-        do throws(ConfigFSError) {
-            return (try TimeoutLadder.Settings(profile, in: backstore), nil)
-        } catch {
-            return (nil, "whether its time-outs fit together is not known: \(error)")
-        }
+    /// Takes what configfs shows; what the kernel is too old to show is as it was then.
+    ///
+    /// - Throws: if a time is there but is no number.
+    mutating func read(_ backstore: Backstore) throws(ConfigFSError) {
+        if let seconds = try backstore.commandTimeout() { command = seconds }
+        if let seconds = try backstore.queueFullTimeout() { queueFull = seconds }
     }
 }
 
-extension OpenedDevice {
-    /// The same device with a line about each time that is too long or too short.
-    func saying(_ timeouts: (settings: TimeoutLadder.Settings?, line: String?)) -> Self {
-        var device = self
-        if let line = timeouts.line { device.remarks.append(line) }
-        guard var settings = timeouts.settings else { return device }
-        settings.operation = operationTimeoutSeconds
-        device.notes += TimeoutLadder(settings).lines
-        return device
+extension Device {
+    /// Says once which of the unit's times are too long or too short. Not at the open: ceph-iscsi sets the kernel's after
+    /// it has enabled the device. By the time that configfs is read for an initiator all is set up.
+    func checkTimeouts(_ facts: BackstoreFacts?) async {
+        guard let facts, facts.port != nil, var settings = uncheckedTimeouts, life.state == .serving else { return }
+        uncheckedTimeouts = nil
+        let backstore = backstore
+        if facts.implicitTransitionSeconds > 0 { settings.transition = Int(facts.implicitTransitionSeconds) }
+        let known = settings
+        let result = await BlockingCall.run("ladder-\(node.nodeName)") {
+            () -> Result<TimeoutLadder.Settings, ConfigFSError> in
+            Result { () throws(ConfigFSError) -> TimeoutLadder.Settings in
+                var settings = known
+                try settings.read(backstore)
+                return settings
+            }
+        }
+        switch result {
+        case .success(let settings):
+            for line in TimeoutLadder(settings).lines { logger.warning("\(label): \(line)") }
+        case .failure(let error):
+            logger.info("\(label): whether its time-outs fit together is not known: \(error)")
+        case nil: break
+        }
     }
 }

@@ -15,6 +15,8 @@ struct TimeoutLadder: Equatable, Sendable {
         var queueFull = -1
         /// After which the daemon tells of a late command (`tcmur_cmd_time_out`); nil is never.
         var late: Int?
+        /// How long initiators are told that a change of paths may take (`implicit_trans_secs`); nil where they are not.
+        var transition: Int?
     }
 
     /// A step of the ladder that is at the wrong height.
@@ -25,6 +27,8 @@ struct TimeoutLadder: Equatable, Sendable {
         case initiatorBeforeCeph(waiting: Int, operation: Int)
         /// The daemon takes commands for stuck, and answers BUSY to others, before Ceph has given them up.
         case lateBeforeCeph(late: Int, operation: Int)
+        /// Initiators give up a change of paths before Ceph has given up one operation of it.
+        case transitionBeforeCeph(transition: Int, operation: Int)
         /// Initiators give up commands that still wait for room in the ring.
         case initiatorBeforeRoom(waiting: Int)
     }
@@ -56,6 +60,9 @@ struct TimeoutLadder: Equatable, Sendable {
         if let late = settings.late.map(bounded), late > 0, late < operation {
             findings.append(.lateBeforeCeph(late: late, operation: operation))
         }
+        if let transition = settings.transition.map(bounded), transition > 0, transition < min(operation, 255) {
+            findings.append(.transitionBeforeCeph(transition: transition, operation: operation))
+        }
         self.findings = findings
     }
 
@@ -79,6 +86,11 @@ struct TimeoutLadder: Equatable, Sendable {
             tcmur_cmd_time_out is \(late) s, and Ceph may take \(operation) s (osd_op_timeout): slow commands are taken \
             for stuck ones. Set it to more than \(operation), or leave it out
             """
+        case .transitionBeforeCeph(let transition, let operation):
+            """
+            initiators give a change of paths \(transition) s (implicit_trans_secs of its groups), and Ceph may take \
+            \(operation) s (osd_op_timeout) for one operation of it: make it \(min(operation + 15, 255))
+            """
         case .initiatorBeforeRoom(let waiting):
             """
             a command may wait \(waiting) s for room (qfull_time_out), and initiators give it up after \
@@ -91,6 +103,7 @@ struct TimeoutLadder: Equatable, Sendable {
     private static func remedy(_ waiting: Int, _ operation: Int) -> String {
         if operation + 5 < initiatorPatience { return "set the attribute qfull_time_out to 5" }
         let both = waiting > 5 ? "set the attribute qfull_time_out to 5, and " : ""
-        return both + "make osd_op_timeout less than \(initiatorPatience - min(waiting, 5)), or the initiators' longer"
+        return both
+            + "make osd_op_timeout less than \(initiatorPatience - min(waiting, 5)), or the initiators' longer"
     }
 }

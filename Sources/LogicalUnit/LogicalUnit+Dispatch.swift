@@ -49,7 +49,8 @@ extension LogicalUnit where Backend: ~Copyable {
             .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)
-        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy: answerFromFacts(command, decoded)
+        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy:
+            answerFromFacts(command, decoded)
         case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
         }
     }

@@ -31,7 +31,8 @@ extension LogicalUnit where Backend: ~Copyable {
                 let hasPort = facts.map { !$0.targetPortGroups.isEmpty } ?? true
                 let data = try report.response(
                     advertisement.commands, targetPortGroups: hasPort,
-                    setTargetPortGroups: facts.map { $0.port != nil && $0.targetPortGroupSupport.isExplicit } ?? false)
+                    setTargetPortGroups: facts.map { $0.port != nil && $0.targetPortGroupSupport.isExplicit }
+                        ?? false)
                 send(command, data, allocationLength: report.allocationLength)
             } catch {
                 finish(command, .check(error))

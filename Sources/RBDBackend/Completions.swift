@@ -19,16 +19,15 @@ func readFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawP
     settleRead(returnValue(releasing: completion), IOTicket(opaque: argument))
 }
 
-/// Writes, flushes, discards and write-sames.
+/// Writes, discards and write-sames, whose tickets carry the gauge, and flushes, whose tickets carry none.
 func operationFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
     guard let completion, let argument else { return }
-    settle(returnValue(releasing: completion), IOTicket(opaque: argument))
-}
-
-/// Compare-and-writes.
-func compareFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
-    guard let completion, let argument else { return }
-    settleCompare(returnValue(releasing: completion), IOTicket(opaque: argument))
+    let value = returnValue(releasing: completion)
+    let ticket = IOTicket(opaque: argument)
+    // SAFETY: the gauge outlives the image's last callback.
+    UnsafeMutablePointer<WriteGauge>(bitPattern: UInt(ticket.detailAddress.pointee))?.pointee
+        .finish(Int32(clamping: value))
+    settle(value, ticket)
 }
 
 /// Reads with an errand.
@@ -40,13 +39,19 @@ func errandReadFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutab
 /// Writes and write-sames with an errand.
 func errandFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
     guard let completion, let argument else { return }
-    settle(returnValue(releasing: completion), Errand.end(argument))
+    let value = returnValue(releasing: completion)
+    Errand.gauge(argument).pointee.finish(Int32(clamping: value))
+    settle(value, Errand.end(argument))
 }
 
 /// Compare-and-writes with an errand.
 func errandCompareFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
     guard let completion, let argument else { return }
-    settleCompare(returnValue(releasing: completion), Errand.end(argument))
+    let value = returnValue(releasing: completion)
+    // A difference is an answer, and nothing was written.
+    let isMiscompare = value == Int(miscompareCode)
+    Errand.gauge(argument).pointee.finish(isMiscompare ? 0 : Int32(clamping: value))
+    settleCompare(value, Errand.end(argument))
 }
 
 /// A durable write into a cache that is on against our wish: only a flush makes it so. The ticket stays out until
@@ -55,15 +60,21 @@ func cachedWriteFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMuta
     guard let completion, let argument else { return }
     let value = returnValue(releasing: completion)
     let image = Errand.image(argument)
+    let gauge = Errand.gauge(argument)
     let ticket = Errand.end(argument)
-    guard value >= 0 else { return settle(value, ticket) }
+    func fail(_ code: Int32) {
+        gauge.pointee.finish(code)
+        settle(Int(code), ticket)
+    }
+    guard value >= 0 else { return fail(Int32(clamping: value)) }
+    ticket.detailAddress.pointee = UInt64(UInt(bitPattern: gauge))
     var flush: rbd_completion_t?
     var code = rbd_aio_create_completion(ticket.opaque, operationFinished, &flush)
-    guard code >= 0, let flush else { return settle(Int(min(code, ioErrorCode)), ticket) }
+    guard code >= 0, let flush else { return fail(min(code, ioErrorCode)) }
     code = rbd_aio_flush(image, flush)
     if code < 0 {
         rbd_aio_release(flush)
-        settle(Int(code), ticket)
+        fail(code)
     }
 }
 

@@ -11,6 +11,7 @@ struct Errand {
     private struct Header {
         let ticket: UnsafeMutableRawPointer
         let image: rbd_image_t
+        let gauge: UnsafeMutablePointer<WriteGauge>
     }
 
     // SAFETY: one owner at a time: the submitter until librbd has accepted the operation, then its callback.
@@ -21,13 +22,15 @@ struct Errand {
     var argument: UnsafeMutableRawPointer { block }
 
     // Multiple of malloc's alignment, so that the payload has it too.
-    private static let headerBytes = 16
+    private static let headerBytes = 32
 
     /// A block with room for `bytes`. Nil where memory is short.
-    init?(_ ticket: IOTicket, image: rbd_image_t, bytes: Int) {
+    init?(
+        _ ticket: IOTicket, image: rbd_image_t, gauge: UnsafeMutablePointer<WriteGauge>, bytes: Int
+    ) {
         precondition(MemoryLayout<Header>.size <= Errand.headerBytes)
         guard let block = malloc(Errand.headerBytes + bytes) else { return nil }
-        block.initializeMemory(as: Header.self, to: Header(ticket: ticket.opaque, image: image))
+        block.initializeMemory(as: Header.self, to: Header(ticket: ticket.opaque, image: image, gauge: gauge))
         self.block = block
     }
 
@@ -41,6 +44,11 @@ struct Errand {
         let ticket = argument.assumingMemoryBound(to: Header.self).pointee.ticket
         free(argument)
         return IOTicket(opaque: ticket)
+    }
+
+    /// The gauge behind a callback's argument.
+    static func gauge(_ argument: UnsafeMutableRawPointer) -> UnsafeMutablePointer<WriteGauge> {
+        argument.assumingMemoryBound(to: Header.self).pointee.gauge
     }
 
     /// The image behind a callback's argument.

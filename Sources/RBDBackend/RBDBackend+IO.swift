@@ -8,6 +8,7 @@ internal import Glibc
 extension RBDBackend {
     /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
+        if side.pointee.access == .nothing { return lost }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
@@ -32,20 +33,20 @@ extension RBDBackend {
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
-        if capabilities.readOnly { return writeProtected }
+        if let refusal = refusalToWrite() { return refusal }
         if durable && capabilities.volatileCache { return writeThroughCache(extent, segments, ticket) }
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
-            return submit(ticket.opaque, operationFinished) {
+            return submitWrite(ticket) {
                 rbd_aio_write(handle, extent.offset, Int(extent.length), bytes, $0)
             }
         case .vectored:
-            return submit(ticket.opaque, operationFinished) {
+            return submitWrite(ticket) {
                 rbd_aio_writev(handle, segments.base, CInt(segments.count), extent.offset, $0)
             }
         case .trimmed(let count, let last):
             guard let errand = trimmedList(segments, count: count, last: last, ticket) else { return noMemory }
-            return submit(errand, errandFinished) {
+            return submitWrite(errand, errandFinished) {
                 rbd_aio_writev(handle, errand.iovecs, CInt(count), extent.offset, $0)
             }
         case .tooShort: return tooShort
@@ -53,8 +54,17 @@ extension RBDBackend {
     }
 
     /// Waits for the writes under way and, where a cache is on, writes it back.
+    ///
+    /// Without the lock there is nothing: what this gateway wrote was complete when the lock was given up, and librbd would
+    /// want the lock for it.
     public mutating func flush(ticket: IOTicket) -> Submission {
-        submit(ticket.opaque, operationFinished) { rbd_aio_flush(handle, $0) }
+        switch side.pointee.access {
+        case .nothing: return lost
+        case .reading: return .done(.success)
+        case .writing: break
+        }
+        ticket.detailAddress.pointee = 0
+        return submit(ticket.opaque, operationFinished) { rbd_aio_flush(handle, $0) }
     }
 
     /// Deallocates whole objects and zeroes the rest, byte for byte.
@@ -63,8 +73,8 @@ extension RBDBackend {
     /// `rbd_discard_granularity_bytes`), and the range would not read zeros. `rbd_aio_write_zeroes` is the same
     /// operation with a granularity of one byte.
     public mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        if capabilities.readOnly { return writeProtected }
-        return submit(ticket.opaque, operationFinished) {
+        if let refusal = refusalToWrite() { return refusal }
+        return submitWrite(ticket) {
             rbd_aio_write_zeroes(handle, extent.offset, Int(extent.length), $0, 0, 0)
         }
     }
@@ -79,15 +89,15 @@ extension RBDBackend {
     public mutating func writeSame(
         _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
     ) -> Submission {
-        if capabilities.readOnly { return writeProtected }
+        if let refusal = refusalToWrite() { return refusal }
         if let pattern = linear(segments, patternLength) {
-            return submit(ticket.opaque, operationFinished) {
+            return submitWrite(ticket) {
                 rbd_aio_writesame(handle, extent.offset, Int(extent.length), pattern, patternLength, $0, 0)
             }
         }
         guard segments.byteCount >= UInt64(patternLength) else { return tooShort }
         guard let errand = gathered(segments, patternLength, ticket) else { return noMemory }
-        return submit(errand, errandFinished) {
+        return submitWrite(errand, errandFinished) {
             rbd_aio_writesame(handle, extent.offset, Int(extent.length), errand.bytes, patternLength, $0, 0)
         }
     }
@@ -96,13 +106,15 @@ extension RBDBackend {
     public mutating func compareAndWrite(
         _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
     ) -> Submission {
-        if capabilities.readOnly { return writeProtected }
+        if let refusal = refusalToWrite() { return refusal }
         // Bound: at most one block, capabilities.nativeCompareAndWriteBytes.
         let half = Int(extent.length)
         let mismatch = ticket.detailAddress
         mismatch.pointee = 0
         if let bytes = linear(segments, 2 * half) {
-            return submit(ticket.opaque, compareFinished) {
+            // Not for its payload: librbd leaves the place of a difference where other writes have their gauge.
+            guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: 0) else { return noMemory }
+            return submitWrite(errand, errandCompareFinished) {
                 CInt(
                     clamping: rbd_aio_compare_and_write(
                         handle, extent.offset, half, bytes, bytes + half, $0, mismatch, 0))
@@ -111,16 +123,20 @@ extension RBDBackend {
         guard segments.byteCount >= UInt64(2 * half) else { return tooShort }
         guard let errand = gathered(segments, 2 * half, ticket) else { return noMemory }
         let bytes = errand.bytes
-        return submit(errand, errandCompareFinished) {
+        return submitWrite(errand, errandCompareFinished) {
             CInt(
                 clamping: rbd_aio_compare_and_write(
                     handle, extent.offset, half, bytes, bytes + half, $0, mismatch, 0))
         }
     }
 
-    /// Writes to a snapshot end here: from librbd the same errno means that another client has the exclusive lock
-    /// (`Completions.swift`).
-    private var writeProtected: Submission { .done(IOResult(code: -30)) }
+    /// Nil with the right to write. Writes to a snapshot end here, too: from librbd the same errno means that another client
+    /// has the exclusive lock (`Completions.swift`).
+    private mutating func refusalToWrite() -> Submission? {
+        if side.pointee.access == .writing && !capabilities.readOnly { return nil }
+        let claim = claimWriting()
+        return claim.isSuccess ? nil : .done(claim)
+    }
 
     /// Nothing: without a cache there is nowhere to prefetch to.
     public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
@@ -128,7 +144,8 @@ extension RBDBackend {
     /// Allocation as librbd's diff has it, space as the monitors have it, both on a thread of their own.
     public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
         precondition(isOpen, "a survey of a closed image")
-        return surveys.submit(survey, ticket: ticket)
+        if side.pointee.access == .nothing { return lost }
+        return side.pointee.surveys.submit(survey, ticket: ticket)
     }
 
     /// Nothing: librbd starts each operation as it comes.
@@ -142,13 +159,17 @@ extension RBDBackend {
     {
         guard segments.byteCount >= extent.length else { return tooShort }
         guard let errand = gathered(segments, Int(extent.length), ticket) else { return noMemory }
-        return submit(errand, cachedWriteFinished) {
+        return submitWrite(errand, cachedWriteFinished) {
             rbd_aio_write(handle, extent.offset, Int(extent.length), errand.bytes, $0)
         }
     }
 }
 
 extension RBDBackend {
+    /// The open image, for the I/O calls.
+    private var handle: rbd_image_t { side.pointee.handle }
+
+    private var lost: Submission { .done(IOResult(code: -EAGAIN)) }
     private var noMemory: Submission { .done(IOResult(code: -ENOMEM)) }
     private var tooShort: Submission { .done(IOResult(code: -EINVAL)) }
 
@@ -167,6 +188,27 @@ extension RBDBackend {
         return .done(IOResult(code: code))
     }
 
+    /// A write without errand: its ticket carries the gauge until the callback.
+    private func submitWrite(_ ticket: IOTicket, _ start: (rbd_completion_t) -> CInt) -> Submission {
+        let gauge = side.pointee.gauge
+        ticket.detailAddress.pointee = UInt64(UInt(bitPattern: gauge))
+        // Before librbd has it: the callback may come at once.
+        gauge.pointee.started &+= 1
+        let submission = submit(ticket.opaque, operationFinished, start)
+        if case .done = submission { gauge.pointee.started &-= 1 }
+        return submission
+    }
+
+    private func submitWrite(
+        _ errand: Errand, _ finished: rbd_callback_t, _ start: (rbd_completion_t) -> CInt
+    ) -> Submission {
+        let gauge = side.pointee.gauge
+        gauge.pointee.started &+= 1
+        let submission = submit(errand, finished, start)
+        if case .done = submission { gauge.pointee.started &-= 1 }
+        return submission
+    }
+
     private func submit(
         _ errand: Errand, _ finished: rbd_callback_t, _ start: (rbd_completion_t) -> CInt
     ) -> Submission {
@@ -177,14 +219,14 @@ extension RBDBackend {
 
     /// The first `length` bytes of `segments` as an errand's payload. Nil where memory is short.
     private func gathered(_ segments: SegmentList, _ length: Int, _ ticket: IOTicket) -> Errand? {
-        guard let errand = Errand(ticket, image: handle, bytes: length) else { return nil }
+        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: length) else { return nil }
         segments.read(into: UnsafeMutableRawBufferPointer(start: errand.payload, count: length))
         return errand
     }
 
     private func trimmedList(_ segments: SegmentList, count: Int, last: Int, _ ticket: IOTicket) -> Errand? {
         let bytes = count * MemoryLayout<iovec>.stride
-        guard let errand = Errand(ticket, image: handle, bytes: bytes) else { return nil }
+        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: bytes) else { return nil }
         errand.iovecs.initialize(from: segments.base, count: count)
         errand.iovecs[count - 1].iov_len = last
         return errand

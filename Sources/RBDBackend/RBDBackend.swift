@@ -1,5 +1,6 @@
 public import BlockBackend
 internal import CRBD
+internal import Glibc
 internal import SystemPackage
 
 /// A logical unit's blocks on an RBD image, by librbd.
@@ -8,14 +9,15 @@ internal import SystemPackage
 /// librbd's own threads, through the ticket; nothing is polled. The image's cache is off, so an answered write is on
 /// stable storage (as `rados` acknowledges it) and FUA costs nothing.
 ///
-/// Locks are left to librbd: the first write takes the exclusive lock, and another client's write asks for it back.
+/// The exclusive lock is taken by the first operation that writes and by nothing else; ``keeper`` sees to it, and to what
+/// follows when it is lost (docs/adr/0014).
 public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     // SAFETY: opened on one thread, then used by the owning loop, then closed on a third: one at a time. librbd's
     // calls may come from any thread.
     /// What the image can do; settled by `open`.
     public let capabilities: BackendCapabilities
-    /// Size in bytes of the image or snapshot when it was opened.
-    public let size: UInt64
+    /// Size in bytes that is exported: that of the image or snapshot when it was opened, or what the keeper was told since.
+    public var size: UInt64 { side.pointee.size }
 
     /// Lines that the operator should see in the log: settings that were adjusted, what could not be found out,
     /// who owns the image's lock.
@@ -27,23 +29,36 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Never: tickets come from librbd's threads.
     public var hasAnswers: Bool { false }
 
-    /// Nothing: nobody else can take the medium away.
-    public var keeper: (any BackendKeeper)? { nil }
+    /// Takes and gives the exclusive lock, opens the image again when it is lost.
+    public var keeper: (any BackendKeeper)? { imageKeeper }
 
-    /// Never lost.
-    public var writeGeneration: UInt64 { 0 }
+    /// Counts the times that the exclusive lock was given up or lost, and that the image was opened again.
+    public var writeGeneration: UInt64 { side.pointee.generation }
 
-    /// Always.
-    public func claimWriting() -> IOResult { .success }
+    /// Success with the exclusive lock; EAGAIN without, and it is on its way.
+    public mutating func claimWriting() -> IOResult {
+        if capabilities.readOnly { return IOResult(code: -EROFS) }
+        switch side.pointee.access {
+        case .writing: return .success
+        case .nothing: return IOResult(code: -EAGAIN)
+        case .reading:
+            return side.pointee.hasClaimed ? IOResult(code: -EAGAIN) : imageKeeper.claim()
+        }
+    }
 
-    /// Nothing is kept of it.
-    public func operationFailed(_ code: Int32) {}
+    /// Failed writes the keeper knows of already, from librbd's threads; this is for what a read has to say.
+    public mutating func operationFailed(_ code: Int32) {
+        switch code {
+        case -ETIMEDOUT, -ESHUTDOWN, -ENOTCONN, -ENOENT: imageKeeper.doubt()
+        default: break
+        }
+    }
 
-    private var image: RBDImage?
-    /// The open image, for the I/O calls; the owner is `image`.
-    let handle: rbd_image_t
-    /// Where surveys are answered; uses image and connection, and so ends before they are closed.
-    let surveys: SurveyThread
+    /// What the loop uses of the open image. Freed with the keeper.
+    let side: UnsafeMutablePointer<LoopSide>
+    private let imageKeeper: ImageKeeper
+    /// False once closed.
+    private(set) var isOpen = true
 
     /// Connects, opens the image and finds out what it can do. Blocks, bounded by the connect and OSD time-outs;
     /// to be called on a thread of its own, whose signal mask librados' threads inherit.
@@ -70,11 +85,13 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
                 "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
         }
         let capabilities = try settleCapabilities(image, options, blockSize: blockSize, notes: &notes)
-        let survey = try ImageSurvey(image)
-        return RBDBackend(image: image, survey: survey, size: size, capabilities: capabilities, notes: notes)
+        let role = capabilities.readOnly ? MirrorRole.none : try image.mirrorRole()
+        let keeper = try ImageKeeper(image, options, isStandby: !role.allowsWriting)
+        return RBDBackend(keeper: keeper, capabilities: capabilities, notes: notes + keeper.session.notes)
     }
 
-    private static func connectAndOpen(
+    /// Opens the image on a connection of its own or of its group, anew where that is blocklisted.
+    static func connectAndOpen(
         _ options: RBDOptions, _ notes: inout [String]
     ) throws(BackendError) -> RBDImage {
         let profile = ClientProfile(options)
@@ -101,47 +118,28 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         try RBDImage(IOContext(connection, pool: options.pool, namespace: options.namespace), options)
     }
 
-    private init(
-        image: consuming RBDImage, survey: ImageSurvey, size: UInt64, capabilities: BackendCapabilities,
-        notes: [String]
-    ) {
-        handle = image.handle
-        surveys = SurveyThread { survey.answer($0) }
-        self.image = consume image
-        self.size = size
+    private init(keeper: ImageKeeper, capabilities: BackendCapabilities, notes: [String]) {
+        imageKeeper = keeper
+        side = keeper.side
         self.capabilities = capabilities
         openNotes = notes
     }
 
     /// The number of the client that the image is open by, as `ceph osd dump` and lock owners have it; 0 once closed.
-    package var clientInstance: UInt64 {
-        switch image {
-        case .some(let image): image.context.cluster.instanceID
-        case .none: 0
-        }
-    }
+    package var clientInstance: UInt64 { isOpen ? imageKeeper.session.client : 0 }
 
     /// Seconds after which an operation that no OSD has answered fails with ETIMEDOUT: what is in force, which
     /// `osd_op_timeout` need not be (``OperationTimeout``); nil once closed.
     package var operationTimeoutSeconds: Int? {
-        switch image {
-        case .some(let image): image.context.cluster.context.operationTimeoutSeconds
-        case .none: nil
-        }
+        isOpen ? imageKeeper.session.cluster?.context.operationTimeoutSeconds : nil
     }
 
     /// Closes the image, and the connection with its last image. Blocks: librbd flushes, gives back the lock, and with the
     /// cluster away waits for the OSD time-out. Every ticket must be back; operations must not follow.
     public mutating func close() {
-        surveys.finish()
-        image = nil
-    }
-
-    var isOpen: Bool {
-        switch image {
-        case .some: true
-        case .none: false
-        }
+        guard isOpen else { return }
+        isOpen = false
+        imageKeeper.close()
     }
 }
 

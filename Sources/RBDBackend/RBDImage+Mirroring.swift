@@ -43,7 +43,7 @@ extension RBDImage {
         }
     }
 
-    /// How the image is mirrored; nil if it is not, or that cannot be read.
+    /// How the image is mirrored; nil if that cannot be read. Means nothing for an image whose role is `.none`.
     func mirrorMode() -> MirrorMode? { RBDImage.mirrorMode(handle) }
 
     /// As above, for a thread that has the image's handle only.

@@ -36,6 +36,13 @@ public struct RBDOptions: Sendable, Equatable {
     /// `rbd_non_blocking_aio` and so on. `rbd_cache` stays off whatever stands here.
     public var settings: [RBDSetting] = []
 
+    /// The backend's keeper will be started: a write without the exclusive lock never waits for it, it is answered EAGAIN. Without
+    /// that, and until the start, it takes the lock where it stands.
+    public var locksInBackground = false
+    /// Target port group whose number is noted in the image's metadata with each taking of the lock, as the original does for
+    /// units with explicit ALUA; nil notes nothing.
+    public var lockTag: UInt16?
+
     /// The head of `image` in `pool`, with the defaults for everything else.
     public init(pool: String, image: String) {
         self.pool = pool

@@ -9,7 +9,8 @@ struct ExplicitAccessTests {
 
     /// A group with one port that can be active/optimized, standby and transitioning, as ceph-iscsi's can.
     static func group(
-        _ id: UInt16, _ state: AccessState, preferred: Bool = false, supports: SupportedStates = [
+        _ id: UInt16, _ state: AccessState, preferred: Bool = false,
+        supports: SupportedStates = [
             .activeOptimized, .standby, .transitioning,
         ], status: UInt8 = 0, ports: [UInt16] = [1]
     ) -> TargetPortGroupDescription {
@@ -105,7 +106,7 @@ struct ExplicitAccessTests {
 
     @Test("groups as ceph-iscsi makes them: the preferred one becomes active, if it is here")
     func start() {
-        let made = [Self.group(1, .standby, preferred: true), Self.group(2, .standby)]
+        let made = [Self.group(1, .standby, preferred: true, status: 2), Self.group(2, .standby, status: 2)]
         let plan = AccessStatePlan([Change(group: 1, state: .activeOptimized)], because: .target)
         #expect(ExplicitAccess(groups: made, local: 1).atStart == plan)
         #expect(ExplicitAccess(groups: made, local: 2).atStart == nil)
@@ -115,7 +116,7 @@ struct ExplicitAccessTests {
         "what has ever been altered, or is not all standby, is left alone",
         arguments: [
             [group(1, .standby, preferred: true, status: 1), group(2, .standby)],
-            [group(1, .standby, preferred: true), group(2, .standby, status: 2)],
+            [group(1, .standby, preferred: true), group(2, .standby, status: 1)],
             [group(1, .standby, preferred: true), group(2, .activeOptimized)],
             [group(1, .activeOptimized, preferred: true), group(2, .standby)],
             [group(1, .standby, preferred: true, supports: .standby)],

@@ -7,6 +7,7 @@
 /// The input is a device's configuration text; it need not be UTF-8. Parsing returns or throws, always, and what it
 /// returns keeps its promises.
 func checkConfiguration(_ input: UnsafeRawBufferPointer) {
+    checkSettings(Array(input))
     let text = String(decoding: input, as: UTF8.self)
     let subtype = DeviceConfiguration.subtype(of: text)
     precondition(!subtype.utf8.contains(UInt8(ascii: "/")))
@@ -31,5 +32,19 @@ func checkConfiguration(_ input: UnsafeRawBufferPointer) {
         precondition(names.allSatisfy { !$0.isEmpty && !$0.utf8.contains(UInt8(ascii: "/")) })
         precondition(!image.image.utf8.contains(UInt8(ascii: "@")))
         precondition(image.ignoredOptions.allSatisfy { !$0.isEmpty && !$0.utf8.contains(UInt8(ascii: ";")) })
+    }
+}
+
+/// The same input as the text of a LUN's file: it is read to the end or up to a line that is named, and what it says is
+/// taken over or refused.
+private func checkSettings(_ input: [UInt8]) {
+    let text = SettingsText(parsing: input)
+    let lines = input.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).count
+    if let problem = text.problem { precondition((1...lines).contains(problem.line)) }
+    precondition(text.entries.allSatisfy { !$0.key.isEmpty && (1...lines).contains($0.line) })
+    var settings = LUNSettings()
+    if (try? settings.apply(text.entries)) != nil {
+        precondition(settings.lockHoldMilliseconds.map { $0 <= LUNSettings.longestHold } ?? true)
+        precondition(settings.encryption.map { $0.passphraseFile.utf8.first == UInt8(ascii: "/") } ?? true)
     }
 }

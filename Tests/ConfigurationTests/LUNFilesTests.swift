@@ -11,12 +11,13 @@ private struct Directory: ~Copyable {
     init(_ files: [String: String]) throws {
         var template = Array("/tmp/lun-files-test-XXXXXX".utf8CString)
         try #require(mkdtemp(&template) != nil)
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         for (name, text) in files {
             let file = try #require(fopen("\(path)/\(name)", "w"))
             fwrite(text, 1, text.utf8.count, file)
             fclose(file)
         }
+        self.path = path
     }
 
     deinit {

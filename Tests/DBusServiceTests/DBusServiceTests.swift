@@ -72,7 +72,8 @@ struct DBusServiceTests {
                 "\(Self.root)/HandlerManager1", "\(DBusService.name).HandlerManager1.RegisterHandler",
                 ["string:other", "string:anything"])
             #expect(answer.status == 0)
-            #expect(answer.text.contains("false") && answer.text.contains("handlers in other processes"), "\(answer)")
+            #expect(
+                answer.text.contains("false") && answer.text.contains("handlers in other processes"), "\(answer)")
             let introspection = try bus.call(
                 "\(Self.root)/HandlerManager1", "org.freedesktop.DBus.Introspectable.Introspect")
             #expect(introspection.text.contains("RegisterHandler"))
@@ -127,7 +128,8 @@ struct DBusServiceTests {
     @Test("a text that the kernel could not keep is refused unread")
     func tooLong() throws {
         try running { bus, _ in
-            let answer = try bus.call("\(Self.root)/echo", Self.check, ["string:" + String(repeating: "a", count: 256)])
+            let answer = try bus.call(
+                "\(Self.root)/echo", Self.check, ["string:" + String(repeating: "a", count: 256)])
             #expect(answer.text.contains("false") && answer.text.contains("256 bytes"), "\(answer)")
         }
     }

@@ -54,7 +54,8 @@ final class PrivateBus: Sendable {
     }
 
     /// Calls a method by dbus-send. - Returns: its output and status.
-    func call(_ path: String, _ method: String, _ arguments: [String] = []) throws -> (text: String, status: Int32) {
+    func call(_ path: String, _ method: String, _ arguments: [String] = []) throws -> (text: String, status: Int32)
+    {
         let output = "\(folder)/output"
         let pid = try spawn(
             [
@@ -79,7 +80,8 @@ final class PrivateBus: Sendable {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         for descriptor in [CInt(1), 2] {
-            posix_spawn_file_actions_addopen(&actions, descriptor, output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
+            posix_spawn_file_actions_addopen(
+                &actions, descriptor, output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
         }
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }

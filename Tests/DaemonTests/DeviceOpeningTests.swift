@@ -44,6 +44,8 @@ struct DeviceOpeningTests {
         ("rbd/pool/image;osd_op_timeout=-1", "osd_op_timeout is \"-1\"", "a whole number of seconds"),
         ("rbd/pool/image;conf=", "conf is \"\"", "the path of a ceph.conf"),
         ("rbd/pool/image;id", "id is \"\"", "a cephx name without the client."),
+        ("rbd/pool/image;passphrase=hunter2", "passphrase is \"…\"", "no secret in the configuration string"),
+        ("rbd/;key=hunter2;pool/image;id", "key is \"…\"", "no secret in the configuration string"),
         ("mem/;tcmur_cmd_time_out=soon;a", "tcmur_cmd_time_out is \"soon\"", "a whole number of seconds"),
         ("file//image;tcmur_cmd_time_out=", "tcmur_cmd_time_out is \"\"", "a whole number of seconds"),
         ("", "configuration is \"\"", "<subtype>/<configuration>, as in rbd/pool/image"),

@@ -52,6 +52,7 @@ final class KernelTree: Sendable {
         configuration.configFSRoot = FilePath(path).appending("config")
         configuration.deviceRoot = FilePath(path).appending("dev")
         configuration.lockFile = FilePath(path).appending("lock")
+        configuration.lunDirectory = FilePath(path).appending("luns.d")
         return configuration
     }
 

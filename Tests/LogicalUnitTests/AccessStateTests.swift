@@ -167,7 +167,7 @@ struct AccessStateTests {
         await carryOut(rig, Self.facts(.standby, .activeOptimized))
         #expect(try states(rig) == [2, 0])
         #expect(plans(rig).count == 1)
-        #expect(plans(rig).first?.cause == .target)
+        #expect(plans(rig).first?.cause == .otherGateway)
         await rig.stop()
     }
 

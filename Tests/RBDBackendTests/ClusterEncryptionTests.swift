@@ -18,14 +18,16 @@ struct ClusterEncryptionTests {
         let bytes: UInt64
 
         init(_ format: ImageEncryption.Format) throws {
-            image = try ScratchImage(mebibytes: 64)
-            passphrase = try TemporaryFile(ClusterEncryptionTests.secret + "\n")
+            let image = try ScratchImage(mebibytes: 64)
+            let passphrase = try TemporaryFile(ClusterEncryptionTests.secret + "\n")
             try tool("rbd encryption format \(image.spec) \(format.rawValue) \(passphrase.path)")
             var options = image.options
             options.encryption = ImageEncryption(format, passphraseFile: passphrase.path)
             self.options = options
             // As `rbd` lays headers out with objects of 4 MiB.
             bytes = image.bytes - (format == .luks1 ? 4 << 20 : 16 << 20)
+            self.image = image
+            self.passphrase = passphrase
         }
 
         func open(_ change: (inout RBDOptions) -> Void = { _ in }) throws -> RBDBackend {
@@ -98,13 +100,14 @@ struct ClusterEncryptionTests {
         let new = generator.bytes(512)
         var wrong = old
         wrong[300] ^= 1
+        let (mismatching, matching) = (Segments(wrong + new), Segments(old + new))
         let mismatch = try answers.result(
-            backend.compareAndWrite(replaced, data: Segments(wrong + new).list, ticket: answers.ticket()))
+            backend.compareAndWrite(replaced, data: mismatching.list, ticket: answers.ticket()))
         #expect(mismatch.code == -84 && mismatch.detail == 300)
         #expect(
-            try answers.result(
-                backend.compareAndWrite(replaced, data: Segments(old + new).list, ticket: answers.ticket()))
+            try answers.result(backend.compareAndWrite(replaced, data: matching.list, ticket: answers.ticket()))
                 == .success)
+        withExtendedLifetime((mismatching, matching)) {}
         #expect(try read(&backend, replaced) == new)
         backend.close()
 

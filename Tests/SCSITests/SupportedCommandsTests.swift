@@ -144,7 +144,8 @@ struct SupportedCommandsTests {
         let actions = try list(.all, setTargetPortGroups: answered).filter { $0.code == 0xA4 }.map(\.action)
         #expect(actions == (answered ? [0x0A] : []))
         let one = try Self.request(.serviceAction, 0xA4, 0x0A).response(.all, setTargetPortGroups: answered)
-        #expect(hexText(one) == hexText(hex(answered ? "00 03 000C A4 0A 00000000 FFFFFFFF 00 04" : Self.unsupported)))
+        #expect(
+            hexText(one) == hexText(hex(answered ? "00 03 000C A4 0A 00000000 FFFFFFFF 00 04" : Self.unsupported)))
     }
 
     static let everySet = (0..<16).map {

@@ -15,7 +15,8 @@ struct csystemd_callbacks {
     /// CheckConfig was called on the object number `subtype` with `text`, which is valid during the call only. `call` is
     /// the callee's: it ends in csystemd_answer or csystemd_forget.
     void (*check)(void *owner, unsigned subtype, struct csystemd_call *call, const char *text);
-    /// The bus has said who owns the name: 1 we do, 2 we are in the queue behind another; negative: -errno.
+    /// The bus has said who owns the name: 1 we do, perhaps told twice; 2 we are in the queue behind another; negative:
+    /// -errno.
     void (*named)(void *owner, int outcome);
 };
 

@@ -272,7 +272,7 @@ explicit_usable() {
     state=$(limit 60 sg_rtpg --decode "$disk") || { echo "RTPG fails"; return 1; }
     contains "$state" 'target port group id : 0x1' || return
     # Where it is active already, or nothing is to be set, this may be refused.
-    limit 60 sg_stpg --active "$disk"
+    limit 60 sg_stpg --optimized "$disk"
     head -c 1048576 /dev/urandom > "$LAB_STATE/explicit"
     limit 90 dd if="$LAB_STATE/explicit" of="$disk" bs=64k oflag=direct || return
     limit 60 dd if="$disk" of="$LAB_STATE/explicit.read" bs=64k count=16 iflag=direct || return

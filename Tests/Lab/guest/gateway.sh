@@ -217,7 +217,8 @@ log_in() {
 
 find_disk() {
     local session
-    session=$(ls -d /sys/class/iscsi_session/session*/device/target*) || { echo "no session"; return 1; }
+    until_true 20 eval "ls -d /sys/class/iscsi_session/session*/device/target*"
+    session=$(ls -d /sys/class/iscsi_session/session*/device/target*) || { echo "no session, or no unit answers INQUIRY"; return 1; }
     until_true 60 eval "ls /sys/bus/scsi/devices/${session##*/target}:0/block/*/size" || { echo "no disk"; return 1; }
     disk=/dev/$(ls "/sys/bus/scsi/devices/${session##*/target}:0/block")
     until_true 10 test -b "$disk" || return

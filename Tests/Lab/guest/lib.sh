@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What every job stands on: talking, checking, the daemon and commands on the host's side.
-# LUNs are in lun.sh, file systems and fio in io.sh, SCSI commands in scsi.sh, iSCSI in iscsi.sh, restarts in restart.sh.
+# LUNs are in lun.sh, file systems and fio in io.sh, SCSI commands in scsi.sh, iSCSI in iscsi.sh, refusals in refusal.sh,
+# restarts in restart.sh.
 
 library=$(dirname "${BASH_SOURCE[0]}")
 LAB_SHARE=${LAB_SHARE:-/mnt/share}
@@ -165,5 +166,7 @@ source "$library/io.sh"
 source "$library/scsi.sh"
 # shellcheck source=iscsi.sh
 source "$library/iscsi.sh"
+# shellcheck source=refusal.sh
+source "$library/refusal.sh"
 # shellcheck source=restart.sh
 source "$library/restart.sh"

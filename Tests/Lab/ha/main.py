@@ -29,6 +29,8 @@ ORACLE = HERE / "oracle.json"
 RAW = PROJECT / ".lab" / "ha"
 #: Seconds for one case, boot and verification included, and for Ceph's start.
 CASE_LIMIT, CLUSTER_LIMIT = 420, 120
+#: Attempts to get the gateways set up; what goes wrong there is ceph-iscsi's and the guests', and is told.
+SET_UPS = 2
 
 
 def _arguments():
@@ -39,6 +41,7 @@ def _arguments():
     parser.add_argument("--save-oracle", action="store_true", help=f"keep the original's figures in {ORACLE.name}")
     parser.add_argument("--binary", metavar="PATH", help="our daemon's program")
     parser.add_argument("--raw", metavar="DIR", type=pathlib.Path, default=RAW, help=f"records and logs (default {RAW})")
+    parser.add_argument("--reuse", action="store_true", help="no boot: judge the records of an earlier run again")
     options = parser.parse_args()
     names = options.cases.split() or list(cases_module.BY_NAME)
     unknown = [name for name in names if name not in cases_module.BY_NAME]
@@ -75,30 +78,38 @@ class Run:
         return original + ([] if self.options.only_oracle else [daemon_module.OURS])
 
     def _one(self, cluster, case, kind):
-        binary = self.options.binary if kind == daemon_module.OURS else None
-        self.number += 1
         self.say(f"== case {case.name}, {kind}: {case.title}")
-        # An image of its own: the one before may still be watched by guests that are gone.
-        stage = Stage(self.directory / "stage", cluster, daemon_module.choose(kind, binary), f"disk_{self.number}", self.say)
         place = self.options.raw / kind / case.name
         record = {"case": case.name, "title": case.title, "daemon": kind}
-        try:
-            stage.set_up()
-            record.update(_play(stage, case))
-        except Exception as error:
-            # One case that cannot be played must not take the others with it.
-            record["failed"] = str(error) or repr(error)
-            self.say(f"case {case.name} failed: {error if isinstance(error, OrderFailed) else traceback.format_exc()}")
-        try:
-            stage.end(keep_in=place)
-        except Exception as error:
-            self.say(f"clearing up after case {case.name}: {error}")
+        for attempt in range(1, SET_UPS + 1):
+            stage = self._stage(cluster, kind)
+            try:
+                stage.set_up()
+                record["set_ups"] = attempt
+                record.update(_play(stage, case))
+                record.pop("failed", None)
+            except Exception as error:
+                # One case that cannot be played must not take the others with it.
+                record["failed"] = str(error) or repr(error)
+                self.say(f"case {case.name} failed: {error if isinstance(error, OrderFailed) else traceback.format_exc()}")
+            try:
+                stage.end(keep_in=place)
+            except Exception as error:
+                self.say(f"clearing up after case {case.name}: {error}")
+            if "set_ups" in record:
+                break
         record["load"] = os.getloadavg()[0]
         place.mkdir(parents=True, exist_ok=True)
         (place / "record.json").write_text(json.dumps(record, indent=1) + "\n")
         with open(self.options.raw / "results.jsonl", "a") as results:
             results.write(json.dumps(record) + "\n")
         self.say(_line(record))
+
+    def _stage(self, cluster, kind):
+        # Directory and image of its own: the image before may still be watched by guests that are gone.
+        self.number += 1
+        binary = self.options.binary if kind == daemon_module.OURS else None
+        return Stage(self.directory / f"stage{self.number}", cluster, daemon_module.choose(kind, binary), f"disk_{self.number}", self.say)
 
 
 def _line(record):
@@ -151,46 +162,58 @@ def _versions():
                                  check=False).stdout for name in names}
 
 
-def _save_oracle(cases):
+def _save_oracle(cases, versions):
     kept = json.loads(ORACLE.read_text()) if ORACLE.exists() else {"cases": {}}
     today = datetime.date.today().isoformat()
     for name, record in cases.items():
         if "failed" not in record:
             left = {key: value for key, value in record.items() if key not in ("lock_changes", "map_at_end")}
-            kept["cases"][name] = {**left, "date": today, "machine": _machine(), "versions": _versions()}
+            kept["cases"][name] = {**left, "date": today, "machine": _machine(), "versions": versions}
     ORACLE.write_text(json.dumps(kept, indent=1) + "\n")
 
 
-def main():
-    """Status 0 when all bars are kept."""
-    options = _arguments()
-    options.raw.mkdir(parents=True, exist_ok=True)
+def _kept():
+    return json.loads(ORACLE.read_text())["cases"] if ORACLE.exists() else {}
+
+
+def _play_all(options):
+    """Plays them in a sandbox; 0 or the status to leave with."""
     (options.raw / "results.jsonl").unlink(missing_ok=True)
     sandbox.raise_on_signals()
-    began = time.time()
-    both = 2 if options.oracle else 1
+    limit = CLUSTER_LIMIT + (2 if options.oracle else 1) * CASE_LIMIT * len(options.chosen)
     try:
         with rundir.run_directory() as directory:
-            status = sandbox.run(Run(options, directory), CLUSTER_LIMIT + both * CASE_LIMIT * len(options.chosen))
+            return sandbox.run(Run(options, directory), limit)
     except sandbox.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return sandbox.LAB_FAILED
     except sandbox.Interrupted as signal:
         print(f"lab: {signal}, everything is stopped", file=sys.stderr)
         return 128 + signal.number
+
+
+def main():
+    """Status 0 when all bars are kept."""
+    options = _arguments()
+    options.raw.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    # Before the sandbox: this process cannot start another one after it.
+    versions = _versions()
+    status = 0 if options.reuse else _play_all(options)
     if status != 0:
         return status
     ours = {} if options.only_oracle else _read(options.raw, daemon_module.OURS, options.chosen)
+    kept = _kept()
     if options.oracle or options.only_oracle:
         original = _read(options.raw, daemon_module.ORIGINAL, options.chosen)
         told = "the original's figures are of this run"
     else:
-        kept = json.loads(ORACLE.read_text())["cases"] if ORACLE.exists() else {}
         original = {case.name: kept[case.name] for case in options.chosen if case.name in kept}
         told = "; ".join(sorted({f"the original's figures were taken on {one['date']}, {one['machine']}" for one in original.values()}))
     if options.save_oracle:
-        _save_oracle(original)
-    print(f"\n{report.table(options.chosen, ours, original)}\n\n{told}\n{_machine()}; {time.time() - began:.0f} s in all")
+        _save_oracle(original, versions)
+    print(f"\n{report.table(options.chosen, ours, original)}\n\n{told}\n{_machine()}; {report.loads({**original, **ours})}; "
+          f"{time.time() - began:.0f} s in all")
     missed = [text for case in options.chosen if case.name in ours for text in report.judge(case, ours[case.name], original.get(case.name))]
     for text in missed:
         print(f"MISSED {text}")

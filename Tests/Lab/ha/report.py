@@ -58,3 +58,9 @@ def table(cases, ours, original):
         if mine or theirs:
             rows.append([case.name, case.title, *_cells(mine), *_cells(theirs), _ratio(mine, theirs)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def loads(records):
+    """How busy the machine was: the lab alone makes 2 to 4, much more means that the figures tell little."""
+    found = [record["load"] for record in records.values() if "load" in record]
+    return f"load average {min(found):.0f} to {max(found):.0f}" if found else "load average unknown"

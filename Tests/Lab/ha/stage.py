@@ -90,11 +90,12 @@ class Stage:
         if keep_in is not None:
             self._keep(pathlib.Path(keep_in))
         shutil.rmtree(self.directory)
-        self.cluster.run("rados", "-p", "rbd", "rm", "gateway.conf")
         # Addresses come again with the next guests, and process numbers with them: no entry may meet them.
         for line in self.cluster.run("ceph", "osd", "blocklist", "ls").splitlines():
             if line and not line.startswith("listed"):
                 self.cluster.run("ceph", "osd", "blocklist", "rm", line.split()[0])
+        if "gateway.conf" in self.cluster.run("rados", "-p", "rbd", "ls").split():
+            self.cluster.run("rados", "-p", "rbd", "rm", "gateway.conf")
 
     def _keep(self, place):
         shutil.rmtree(place, ignore_errors=True)

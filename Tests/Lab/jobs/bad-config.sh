@@ -4,35 +4,6 @@
 bytes=$((64 << 20))
 start_daemon
 
-# refused TITLE CONFIG BYTES ERRNO SAYS…: the enable must fail so. The log must name the device, and one line of it
-# must hold each of SAYS: the value that is wrong, and what was expected or is the way out.
-refused() {
-    local title=$1 config=$2 size=$3 expected=$4 status=0 name lines word text
-    shift 4
-    name=bad$next_hba
-    lines=$(daemon_log | wc -l)
-    declare_lun "$name" "$config" "$size" || fail "$title: configfs refuses $config"
-    enable_lun "$name" 60 || status=$?
-    ((status != 0)) || fail "$title: enabled although '$config' cannot be served"
-    ((status != 124)) || fail "$title: not answered within 60 s"
-    say "$title ($config): $(errno_name "$status") ($status)"
-    text=$(daemon_log | tail -n "+$((lines + 1))")
-    sed 's/^/    log: /' <<< "$text"
-    if ours; then
-        equal "$title: errno" "$(errno_name "$status")" "$expected"
-        text=$(grep -F "/$name: " <<< "$text") || fail "$title: no log line names $name"
-        # The line begins with the whole config string; the value that is wrong must stand apart from it, too.
-        text=${text//"$config cannot be opened"/}
-        for word in "$@"; do
-            text=$(grep -F -- "$word" <<< "$text") || fail "$title: the log's line does not say '$word'"
-        done
-    elif [[ $(errno_name "$status") != "$expected" ]]; then
-        note "the original answers $(errno_name "$status") where $expected is meant"
-    fi
-    bounded 20 rmdir "$(device_directory "$name")" || fail "$title: the refused device cannot be removed"
-    unset "hba_of[$name]"
-}
-
 # foreign_lock IMAGE: a client that owns the image's exclusive lock, its process in $locker_pid.
 foreign_lock() {
     /usr/bin/python3 - "$1" > "$LAB_STATE/locker" << 'PYTHON' &

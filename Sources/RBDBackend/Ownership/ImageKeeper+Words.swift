@@ -1,0 +1,91 @@
+internal import BlockBackend
+internal import Glibc
+internal import SystemPackage
+
+/// What people read of an image's ownership: which image, what happened, what was expected, what to do.
+extension ImageKeeper {
+    /// Writes the line for `note`, unless there were enough of its kind lately.
+    func remark(_ note: OwnershipNote) {
+        let now = KeeperClock.now
+        let peer = ownerHost ?? owner?.address?.host ?? "another gateway"
+        switch note {
+        case .tookLock: say(.info, "took the exclusive lock", now)
+        case .gaveLock:
+            let host = asker ?? "another gateway"
+            let changes = remarks.handOvers(now)
+            if changes >= 3 {
+                say(
+                    .warning,
+                    """
+                    the exclusive lock goes back and forth with \(host) (given away \(changes) times in 10 s, kept \
+                    \(machine.hold) ms each time): initiators write to one LUN by different paths; expected one active \
+                    path, check the multipath configuration of the initiators
+                    """, now, key: "back and forth")
+            } else {
+                say(.info, "gave the exclusive lock to \(host), which asked for it", now)
+            }
+        case .breaking:
+            say(
+                .notice,
+                "takes the exclusive lock away from \(peer) (\(owner?.name ?? "?")), which does not give it back; its client is blocklisted",
+                now)
+        case .cannotTake(let code):
+            say(
+                .error,
+                """
+                cannot take the exclusive lock: \(reason(Errno(rawValue: code))); writes get BUSY and it is tried again. \
+                Expected capabilities like those of "profile rbd" for the cephx user, and no lock of another kind
+                """, now)
+        case .lost(let code, let wasOwner):
+            say(
+                .warning,
+                """
+                \(code == ESHUTDOWN ? "client.\(session.client) is blocklisted in the cluster" : reason(Errno(rawValue: code)))\
+                \(wasOwner && code == ESHUTDOWN ? ": another gateway has taken the exclusive lock" : ""); \
+                \(code == ETIMEDOUT ? "waiting for the cluster" : "the image is opened anew")
+                """, now)
+        case .lockRemoved:
+            say(
+                .warning,
+                """
+                the exclusive lock was removed by hand (rbd lock rm) while this gateway was writing; it is taken again with \
+                the next write. Expected nobody to do that while the LUN is in use
+                """, now)
+        case .cannotReopen: break
+        case .back: say(.notice, "the image is open again, by client.\(session.client)", now)
+        }
+    }
+
+    /// Why opening failed; the same line once a minute.
+    func remarkFailure(_ error: BackendError) {
+        say(.error, "opening the image anew: \(error.message); it is tried again", KeeperClock.now)
+    }
+
+    private func say(
+        _ level: BackendNotice.RemarkLevel, _ text: String, _ now: Int64, key: String? = nil
+    ) {
+        guard remarks.allows(key ?? text, now) else { return }
+        tell(.remark(level, "\(options.spec): \(text)"))
+    }
+}
+
+/// How often a line may be written.
+struct RemarkLimit {
+    private var last: [String: Int64] = [:]
+    private var given: [Int64] = []
+
+    /// Whether the line may be written: the same one at most every 10 s.
+    mutating func allows(_ line: String, _ now: Int64) -> Bool {
+        if let before = last[line], now - before < 10_000 { return false }
+        // Bound: lines with numbers in them must not pile up.
+        if last.count > 100 { last.removeAll() }
+        last[line] = now
+        return true
+    }
+
+    /// Counts one more time that the lock was given away. - Returns: how often in the last 10 s.
+    mutating func handOvers(_ now: Int64) -> Int {
+        given = given.suffix(99).filter { now - $0 < 10_000 } + [now]
+        return given.count
+    }
+}

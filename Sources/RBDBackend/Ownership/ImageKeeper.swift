@@ -1,0 +1,353 @@
+internal import BlockBackend
+internal import CRBD
+internal import Glibc
+internal import Reactor
+internal import Synchronization
+internal import SystemPackage
+
+/// Looks after an open image: takes the exclusive lock for writes and gives it to gateways that ask for it, notices when the
+/// client was fenced or the image changed, and opens it again.
+///
+/// What it decides is ``OwnershipMachine``'s; here it is done, on a thread that lives while there is something to do or to
+/// wait for. An image without the lock has no thread.
+///
+/// Until ``start(_:)`` the keeper has no thread and no loop to run work on. A write then takes the lock where it stands and
+/// blocks for it, unless ``RBDOptions/locksInBackground`` says that there will be a start; and whoever asks for the lock is told
+/// to break it.
+final class ImageKeeper: BackendKeeper, @unchecked Sendable {
+    // SAFETY: `mail` and `published` have locks. All else is touched by one thread at a time: the opener's, then the keeper's
+    // (each of which joins the one before it), then the closer's.
+
+    /// What the keeper is told.
+    enum Mail: Sendable {
+        case claim
+        case doubt
+        case event(OwnershipEvent, session: Int)
+        case asked(HandOverMailbox.Question, session: Int)
+        case resize(ResizeRequest)
+        /// The client of this former session is gone.
+        case closed(ImageSession)
+    }
+
+    /// Life of the thread, guarded by the queue's lock.
+    struct Life {
+        var surroundings: KeeperSurroundings?
+        var thread: OwnedThread?
+        var isRunning = false
+        var isStopping = false
+    }
+
+    let options: RBDOptions
+    let side: UnsafeMutablePointer<LoopSide>
+    let queue = KeeperQueue<Mail>()
+    /// Guarded by `queue`.
+    var life = Life()
+
+    var machine: OwnershipMachine
+    var session: ImageSession
+    /// Number of the session; mail of earlier ones is dropped.
+    var number = 0
+    var question: HandOverMailbox.Question?
+    /// Name of the host that asked last.
+    var asker: String?
+    /// The owner that was looked up last, and the name that it gave.
+    var owner: LockOwner?
+    var ownerHost: String?
+    var status = ServiceStatus()
+    var closers: [OwnedThread] = []
+    var lastToldSize: UInt64 = 0
+    var remarks = RemarkLimit()
+
+    /// Takes over an image that was just opened.
+    init(
+        _ image: consuming RBDImage, _ options: RBDOptions, isStandby: Bool
+    ) throws(BackendError) {
+        self.options = options
+        let relay = SessionRelay()
+        let session = try ImageSession(image, options, relay.handlers(session: 0))
+        self.session = session
+        var timing = OwnershipTiming()
+        if let hold = options.lockHoldMilliseconds {
+            timing.shortestHold = Int64(hold)
+            timing.longestHold = max(timing.longestHold, Int64(hold))
+        }
+        machine = OwnershipMachine(timing: timing, isStandby: isStandby, now: KeeperClock.now)
+        side = .allocate(capacity: 1)
+        side.initialize(
+            to: LoopSide(
+                handle: session.handle, gauge: session.gauge, surveys: session.surveys,
+                access: session.hasLock || isStandby ? .reading : .writing, size: session.size))
+        lastToldSize = session.size
+        self.relay = relay
+        relay.connect(self)
+        session.publish(status)
+    }
+
+    let relay: SessionRelay
+
+    deinit {
+        side.deinitialize(count: 1)
+        side.deallocate()
+    }
+
+    // MARK: - Life
+
+    func start(_ surroundings: KeeperSurroundings) {
+        queue.change { _ in
+            precondition(life.surroundings == nil, "a keeper is started twice")
+            life.surroundings = surroundings
+        }
+        for note in session.notes { surroundings.tell(.remark(.warning, note)) }
+        // What was claimed before, and what a standby image waits for.
+        wake()
+    }
+
+    func stop() {
+        let thread = queue.change { _ -> OwnedThread? in
+            life.isStopping = true
+            defer { life.thread = nil }
+            return life.thread
+        }
+        thread?.join()
+        let left = queue.change { mail in
+            life.surroundings = nil
+            defer { mail.removeAll() }
+            return mail
+        }
+        for case .resize(let request) in left {
+            request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
+        }
+        for case .asked(let question, number) in left {
+            // The lock is given back with the image, soon.
+            session.mailbox?.answer(question, .hold(milliseconds: 300))
+        }
+    }
+
+    /// Ends everything. Every ticket is back, and the loop does not use the image any longer.
+    func close() {
+        stop()
+        relay.disconnect()
+        removeDueEntries()
+        fenceIfTainted()
+        session.close()
+        for closer in closers { closer.join() }
+        closers = []
+    }
+
+    /// The loop has a write and no lock for it. - Returns: what that write is answered.
+    func claim() -> IOResult {
+        if options.locksInBackground || isStarted {
+            side.pointee.hasClaimed = true
+            post(.claim)
+            return IOResult(code: -EAGAIN)
+        }
+        return claimNow()
+    }
+
+    /// Something that the loop has seen gives reason to look at the image.
+    func doubt() {
+        post(.doubt)
+    }
+
+    /// Puts `mail` into the queue, and sees to it that somebody reads it. From any thread.
+    func post(_ mail: Mail) {
+        queue.change { waiting in
+            // Bound: one of each kind.
+            let isThere = waiting.contains { other in
+                switch (mail, other) {
+                case (.claim, .claim), (.doubt, .doubt): true
+                case (.event(let one, let session), .event(let another, let its)): one == another && session == its
+                default: false
+                }
+            }
+            if isThere { return }
+            // Bound: gateways that ask are as many as there are watchers.
+            if waiting.count < 1000 { waiting.append(mail) }
+            ensureThread()
+        }
+    }
+
+    private func wake() {
+        queue.change { _ in ensureThread() }
+    }
+
+    /// With the queue's lock held.
+    private func ensureThread() {
+        guard life.surroundings != nil, !life.isStopping, !life.isRunning else { return }
+        let before = life.thread
+        let thread = OwnedThread(name: "tcmud-rbd-keep") { [self] in
+            before?.join()
+            run()
+        }
+        // Without one the next mail tries again.
+        guard let thread else { return }
+        life.thread = thread
+        life.isRunning = true
+    }
+
+    private enum Turn {
+        case mail([Mail])
+        case end
+    }
+
+    private func run() {
+        while true {
+            let deadline = nextDeadline
+            let turn = queue.wait(until: deadline) { [self] waiting -> Turn? in
+                if life.isStopping {
+                    life.isRunning = false
+                    return .end
+                }
+                if !waiting.isEmpty {
+                    defer { waiting.removeAll() }
+                    return .mail(waiting)
+                }
+                if deadline == nil {
+                    life.isRunning = false
+                    return .end
+                }
+                return nil
+            }
+            switch turn {
+            case .end: return
+            case .mail(let mail): for each in mail where !isStopping { read(each) }
+            case nil: break
+            }
+            tick()
+        }
+    }
+
+    var isStopping: Bool { queue.change { _ in life.isStopping } }
+
+    /// True once there is a loop to run work on.
+    var isStarted: Bool { queue.change { _ in life.surroundings != nil } }
+
+    private var nextDeadline: Int64? {
+        [machine.deadline, nextRemoval].compactMap(\.self).min()
+    }
+
+    func tick() {
+        if let deadline = machine.deadline, KeeperClock.now >= deadline { drive(.timer) }
+        removeDueEntries()
+    }
+
+    private func read(_ mail: Mail) {
+        switch mail {
+        case .claim: drive(.claim)
+        case .doubt: drive(.doubt)
+        case .event(let event, let session):
+            if session == number { drive(event) }
+        case .asked(let question, let session):
+            guard session == number else { return }
+            self.question = question
+            asker = question.request.host
+            drive(.peerAsks)
+        case .resize(let request): request.answer(grow(to: request.bytes))
+        case .closed(let old): noteClosed(old)
+        }
+    }
+
+    /// Lets the machine take `event` in, and does what it says until it has nothing more to say.
+    func drive(_ event: OwnershipEvent) {
+        var next: OwnershipEvent? = event
+        while let event = next {
+            next = nil
+            for action in machine.handle(event, now: KeeperClock.now) {
+                if let answer = perform(action) { next = answer }
+            }
+        }
+        if status.isLockOwner != machine.isOwner { publish() }
+    }
+
+    /// Takes the lock on the thread that wants to write, for a backend that nobody has started.
+    ///
+    /// - Returns: success, or EAGAIN where another gateway keeps it.
+    func claimNow() -> IOResult {
+        let deadline = KeeperClock.now + 10_000
+        for each in queue.change({ mail in
+            defer { mail.removeAll() }
+            return mail
+        }) { read(each) }
+        while KeeperClock.now < deadline {
+            drive(.claim)
+            if side.pointee.access == .writing { return .success }
+            guard let due = machine.deadline, due < deadline else { break }
+            while KeeperClock.now < due { usleep(1000) }
+            drive(.timer)
+        }
+        return IOResult(code: -EAGAIN)
+    }
+
+    // MARK: - On the loop
+
+    /// Runs `body` where the loop side may be touched, and waits for it.
+    func onLoop(_ body: @escaping @Sendable (UnsafeMutablePointer<LoopSide>) -> Void) {
+        guard let surroundings = queue.change({ _ in life.surroundings }) else { return body(side) }
+        let place = SidePointer(side: side)
+        let done = KeeperQueue<Bool>()
+        surroundings.onLoop {
+            body(place.side)
+            done.change { $0.append(true) }
+        }
+        _ = done.wait(until: nil) { $0.isEmpty ? nil : true }
+    }
+
+    func tell(_ notice: BackendNotice) {
+        queue.change { _ in life.surroundings }?.tell(notice)
+    }
+
+    private struct SidePointer: @unchecked Sendable {
+        // SAFETY: used on the loop's thread only.
+        let side: UnsafeMutablePointer<LoopSide>
+    }
+}
+
+/// A size that the kernel wants, and who waits for the answer.
+final class ResizeRequest: Sendable {
+    let bytes: UInt64
+    private let answered = KeeperQueue<Result<Void, BackendError>>()
+
+    init(bytes: UInt64) {
+        self.bytes = bytes
+    }
+
+    func answer(_ result: Result<Void, BackendError>) {
+        answered.change { $0.append(result) }
+    }
+
+    func wait() -> Result<Void, BackendError> {
+        answered.wait(until: nil) { $0.first } ?? .success(())
+    }
+}
+
+/// Leads from librados' threads to the keeper, for as long as there is one.
+final class SessionRelay: Sendable {
+    private struct Target {
+        weak var keeper: ImageKeeper?
+    }
+
+    private let target = Mutex(Target())
+
+    func connect(_ keeper: ImageKeeper) {
+        target.withLock { $0.keeper = keeper }
+    }
+
+    func disconnect() {
+        target.withLock { $0.keeper = nil }
+    }
+
+    /// Handlers of session `number`.
+    func handlers(session number: Int) -> SessionHandlers {
+        SessionHandlers(
+            writeFailed: { [self] code in keeper?.writeFailed(code, session: number) },
+            asked: { [self] question in keeper?.asked(question, session: number) },
+            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) })
+    }
+
+    /// The client of this former session is gone.
+    func closed(_ session: ImageSession) {
+        keeper?.post(.closed(session))
+    }
+
+    private var keeper: ImageKeeper? { target.withLock { $0.keeper } }
+}

@@ -1,0 +1,210 @@
+internal import BlockBackend
+internal import CRBD
+internal import Glibc
+internal import Synchronization
+internal import SystemPackage
+
+/// What an open image tells by itself, on a thread of librados or librbd. Must not block.
+struct SessionHandlers: Sendable {
+    /// A write ended with this positive errno.
+    let writeFailed: @Sendable (Int32) -> Void
+    /// Somebody wants the lock.
+    let asked: @Sendable (HandOverMailbox.Question) -> Void
+    /// A watch broke, or the image's header changed.
+    let doubted: @Sendable () -> Void
+}
+
+/// An image open by one client, with everything that ends with it: watch, mailbox, service entry, surveys.
+final class ImageSession: @unchecked Sendable {
+    // SAFETY: what changes is touched by one thread at a time: the opener, the keeper's, the closer.
+    let handle: rbd_image_t
+    /// The connection; nil once closed.
+    private(set) var cluster: RadosCluster?
+    let fsid: String
+    let osdDetectionSeconds: Int
+    /// Number of the client.
+    let client: UInt64
+    let addresses: [ClientAddress]
+    /// Bytes of the image when it was opened.
+    let size: UInt64
+    let lock: ImageLock
+    let gauge: UnsafeMutablePointer<WriteGauge>
+    let surveys: SurveyThread
+    /// False for images that anybody may write at any time.
+    let hasLock: Bool
+    let options: RBDOptions
+    private(set) var mailbox: HandOverMailbox?
+    private let service: ServiceEntry?
+    /// What could not be had, for the log.
+    private(set) var notes: [String] = []
+    private let handlers: SessionHandlers
+    private let updates: Unmanaged<UpdateHandler>
+    private var updateWatch: UInt64?
+    private var image: RBDImage?
+    private let headerObject: String?
+
+    /// Takes an open image over. Blocks for a few answers of OSDs.
+    init(_ image: consuming RBDImage, _ options: RBDOptions, _ handlers: SessionHandlers) throws(BackendError) {
+        let survey = try ImageSurvey(image)
+        size = try image.size()
+        handle = image.handle
+        let cluster = image.context.cluster
+        self.cluster = cluster
+        fsid = cluster.fsid
+        osdDetectionSeconds = cluster.context.osdDetectionSeconds
+        client = cluster.instanceID
+        addresses = cluster.addresses
+        lock = ImageLock(image)
+        let isReadOnly = options.readOnly || options.snapshot != nil
+        hasLock = !isReadOnly && image.hasExclusiveLock() ?? true
+        surveys = SurveyThread { survey.answer($0) }
+        gauge = .allocate(capacity: 1)
+        gauge.initialize(to: WriteGauge(WriteFailureHandler(report: handlers.writeFailed)))
+        updates = .passRetained(UpdateHandler(changed: handlers.doubted))
+        self.handlers = handlers
+        self.options = options
+        let identifier = textBuffer(256) { rbd_get_id(image.handle, $0, $1) }
+        headerObject = identifier.map { "rbd_header." + $0 }
+
+        switch ServiceEntry.register(on: cluster, options: options, imageID: identifier ?? "") {
+        case .success(let entry): service = entry
+        case .failure(let errno):
+            service = nil
+            notes.append(
+                errno == .fileExists
+                    ? "no entry in the service map: another image of its connection_group has it, and there is one per connection"
+                    : "no entry in the service map: \(reason(errno))")
+        }
+        self.image = consume image
+        LiveClients.shared.add(client)
+        if !isReadOnly {
+            watchUpdates()
+            openMailbox()
+        }
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Closes the image: what was started on it is waited for, the lock is given back, watches end. Blocks, with the
+    /// cluster away for the OSD time-out. The loop must not use it any longer.
+    func close() {
+        guard image != nil else { return }
+        surveys.join()
+        mailbox = nil
+        if let updateWatch { rbd_update_unwatch(handle, updateWatch) }
+        updateWatch = nil
+        // Callbacks of cached writes use the image once more: they must be over before it is closed.
+        _ = waitForWrites(started: gauge.pointee.started, milliseconds: 60_000)
+        image = nil
+        cluster = nil
+        LiveClients.shared.remove(client)
+        updates.release()
+        // A callback that librbd still owes would write there; none was ever seen.
+        guard waitForWrites(started: gauge.pointee.started, milliseconds: 1000) else { return }
+        gauge.deinitialize(count: 1)
+        gauge.deallocate()
+    }
+
+    /// Waits until `started` writes have ended. - Returns: false if that took too long.
+    func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {
+        let deadline = KeeperClock.now + milliseconds
+        while gauge.pointee.ended < started {
+            if KeeperClock.now >= deadline { return false }
+            usleep(500)
+        }
+        return true
+    }
+
+    /// Tells the cluster's managers.
+    func publish(_ status: ServiceStatus) {
+        _ = service?.update(status)
+    }
+
+    /// A look at the image by a read that only an OSD can answer. - Returns: 0, or a positive errno.
+    func probe() -> Int32 {
+        guard let headerObject, let image = image?.context.handle else { return 0 }
+        var size: UInt64 = 0
+        var time = time_t()
+        let code = rados_stat(image, headerObject, &size, &time)
+        return code < 0 ? radosErrno(code).rawValue : 0
+    }
+
+    /// Makes the mailbox anew if its watch has ended. - Returns: 0, or a positive errno.
+    func renewMailbox() -> Int32 {
+        guard let mailbox else { return 0 }
+        guard case .failure = mailbox.age() else { return 0 }
+        self.mailbox = nil
+        return openMailbox()
+    }
+
+    /// Whether this image may be written as far as mirroring is concerned.
+    func isStandby() -> Bool {
+        guard let role = try? RBDImage.mirrorRole(handle) else { return false }
+        return !role.allowsWriting
+    }
+
+    @discardableResult
+    private func openMailbox() -> Int32 {
+        guard hasLock else { return 0 }
+        let doubted = handlers.doubted
+        do throws(BackendError) {
+            mailbox = try image?.mailbox(
+                HandOverMailbox.Handlers(asked: handlers.asked, broken: { _ in doubted() }), options.image)
+            return 0
+        } catch {
+            notes.append("other gateways cannot ask for the image's lock, and will break it: \(error.message)")
+            return error.errno.rawValue
+        }
+    }
+
+    private func watchUpdates() {
+        var watch: UInt64 = 0
+        let code = rbd_update_watch(handle, &watch, imageWasUpdated, updates.toOpaque())
+        if code >= 0 { updateWatch = watch } else { notes.append("changes of the image's size are not noticed") }
+    }
+}
+
+extension RBDImage {
+    /// A mailbox for the image called `name`.
+    func mailbox(_ handlers: HandOverMailbox.Handlers, _ name: String) throws(BackendError) -> HandOverMailbox {
+        try HandOverMailbox(context, image: name, handlers: handlers)
+    }
+}
+
+private final class UpdateHandler: Sendable {
+    let changed: @Sendable () -> Void
+
+    init(changed: @escaping @Sendable () -> Void) {
+        self.changed = changed
+    }
+}
+
+/// Called on librbd's thread, after the image's header has changed.
+private func imageWasUpdated(_ argument: UnsafeMutableRawPointer?) {
+    guard let argument else { return }
+    // SAFETY: released after rbd_update_unwatch and rbd_close.
+    Unmanaged<UpdateHandler>.fromOpaque(argument).takeUnretainedValue().changed()
+}
+
+/// The cluster clients of this process: a lock's owner at one of this machine's addresses that is not among them is a
+/// process that has ended.
+final class LiveClients: Sendable {
+    static let shared = LiveClients()
+    /// How many images each has open.
+    private let clients = Mutex<[UInt64: Int]>([:])
+
+    func add(_ client: UInt64) {
+        clients.withLock { $0[client, default: 0] += 1 }
+    }
+
+    func remove(_ client: UInt64) {
+        clients.withLock { clients in
+            let left = (clients[client] ?? 1) - 1
+            clients[client] = left > 0 ? left : nil
+        }
+    }
+
+    func contains(_ client: UInt64) -> Bool { clients.withLock { $0[client] != nil } }
+}

@@ -1,0 +1,30 @@
+internal import BlockBackend
+internal import CRBD
+
+/// What the loop knows of the open image. Lives at one address as long as its backend; read and written on the loop's
+/// thread only, by the keeper through `onLoop`. So the data path needs no lock and no atomic.
+struct LoopSide {
+    /// What may be done.
+    enum Access {
+        /// Nothing: the image is lost, and will be opened again.
+        case nothing
+        /// Whatever does not write.
+        case reading
+        /// Everything.
+        case writing
+    }
+
+    /// The open image, for the I/O calls; the owner is the keeper's session.
+    var handle: rbd_image_t
+    /// That of the open image.
+    var gauge: UnsafeMutablePointer<WriteGauge>
+    /// That of the open image.
+    var surveys: SurveyThread
+    var access: Access
+    /// Bytes that are exported.
+    var size: UInt64
+    /// Counts the times that writing was lost.
+    var generation: UInt64 = 0
+    /// True if the keeper knows that a write waits for the lock; further ones need not tell it.
+    var hasClaimed = false
+}

@@ -1,0 +1,78 @@
+import RBDBackend
+import SystemPackage
+import TCMURing
+import Testing
+
+@testable import Configuration
+@testable import Daemon
+
+@Suite("Files of luns.d when a device is opened")
+struct LUNSettingsTests {
+    private func open(_ configuration: String, _ files: [String: String]) throws -> OpenFailure {
+        let tree = KernelTree()
+        tree.add(SimulatedDevice(7, configuration))
+        for (name, text) in files { tree.write(text, to: "luns.d/\(name)") }
+        let node = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
+        // There is no node, so the best end is ENOENT for that.
+        guard case .failure(let failure) = DeviceOpening(service: tree.configuration).open(node, report: { _ in })
+        else {
+            throw Errno.fileExists
+        }
+        return OpenFailure(
+            errno: failure.errno,
+            message: failure.message.split(separator: tree.path, omittingEmptySubsequences: false).joined(
+                separator: "…"))
+    }
+
+    @Test("a file that cannot be used fails its LUN, by either name, before the backend is opened")
+    func broken() throws {
+        for lun in ["mem/a", "disk7"] {
+            let failure = try open("mem/a;x=y", ["a.yaml": "lun: \(lun)\ncolour: blue"])
+            #expect(failure.errno == .invalidArgument)
+            #expect(failure.message.hasPrefix("…/luns.d/a.yaml:2: colour is no key"), "\(failure.message)")
+        }
+    }
+
+    @Test("another LUN's broken file does no harm")
+    func other() throws {
+        let failure = try open("mem/a", ["a.yaml": "lun: mem/b\ncolour: blue", "b.yaml": "garbage"])
+        #expect(failure.message.hasPrefix("cannot open …/dev/uio7"), "\(failure.message)")
+    }
+
+    @Test(
+        "what a backend does not have is refused, not ignored",
+        arguments: ["read_only: true", "lock:\n  hold_milliseconds: 1"])
+    func notForFiles(text: String) throws {
+        let failure = try open("mem/a", ["a.yaml": "lun: mem/a\n\(text)"])
+        #expect(failure.errno == .invalidArgument)
+        #expect(failure.message.contains("are for rbd; the LUN is mem/a"), "\(failure.message)")
+        let allowed = try open("mem/a", ["a.yaml": "lun: mem/a\nportal_group_disable: true"])
+        #expect(allowed.message.hasPrefix("cannot open …/dev/uio7"), "\(allowed.message)")
+    }
+
+    @Test("an image takes all of it over")
+    func image() {
+        var settings = LUNSettings()
+        var options = RBDOptions(pool: "p", image: "i")
+        options.apply(settings)
+        #expect(options == RBDOptions(pool: "p", image: "i"))
+        settings.readOnly = true
+        settings.lockHoldMilliseconds = 250
+        for (format, expected) in [
+            (LUNSettings.Encryption.Format.luks1, ImageEncryption.Format.luks1), (.luks2, .luks2),
+        ] {
+            settings.encryption = LUNSettings.Encryption(format: format, passphraseFile: "/key")
+            options.apply(settings)
+            #expect(options.readOnly && options.lockHoldMilliseconds == 250)
+            #expect(options.encryption == ImageEncryption(expected, passphraseFile: "/key"))
+        }
+    }
+
+    @Test("the log's configuration text is without secrets")
+    func secrets() {
+        #expect(
+            DeviceConfiguration.withoutSecrets("rbd/p/i;id=gw;passphrase=a=b;key;secret=x")
+                == "rbd/p/i;id=gw;passphrase=…;key;secret=…")
+        #expect(DeviceConfiguration.withoutSecrets("") == "")
+    }
+}

@@ -1,0 +1,337 @@
+import RBDBackend
+
+/// Two gateways with a machine each, one image of one object, its lock, the cluster's blocklist and an OSD in whose
+/// queue writes can be delayed. Everything that may happen next is a ``Step``.
+///
+/// The cluster is modelled by what Ceph promises: a lock operation is atomic; breaking blocklists first; an OSD carries
+/// out the operations of one client in their order and drops those of clients on the blocklist.
+struct OwnershipModel: Hashable {
+    /// A write on its way to the object.
+    struct Write: Hashable {
+        let client: Int
+        /// Count of takings of the lock at the time it was let through the gate.
+        let era: Int
+        /// The gateway has given it up: nobody waits for its end.
+        var isOrphan = false
+    }
+
+    /// A gateway: machine, gate, and what a librbd client would hold.
+    struct Gateway: Hashable {
+        var machine: OwnershipMachine
+        var client: Int
+        var gateIsOpen = false
+        /// True once the gate told of a write without lock, until rearmed.
+        var hasClaimed = false
+        var era = 0
+        /// What the machine wants done, in order.
+        var todo: [OwnershipAction] = []
+        /// What has happened while it was busy.
+        var inbox: [OwnershipEvent] = []
+        /// The gateway whose question is unanswered: the other one waits for the reply.
+        var reply: OwnerReply?
+        var isAsked = false
+        var claimsEver = 0
+        var tookAt: Int64 = -1
+        /// The write that let it claim came after the last time it had nothing.
+        var holder: LockHolder = .nobody
+    }
+
+    /// What can go wrong with the next action of a gateway.
+    enum Luck: Hashable, CaseIterable {
+        case good
+        /// It did not take place, and timed out.
+        case lostRequest
+        /// It took place, and timed out.
+        case lostAnswer
+    }
+
+    enum Step: Hashable {
+        /// An initiator writes through the gateway.
+        case write(Int)
+        /// The next action of the gateway, or the next event it has not looked at.
+        case act(Int, Luck)
+        /// The OSD takes the oldest write of that client from its queue.
+        case carryOut(Int)
+        /// The oldest write of the gateway that is waited for times out there and stays in the queue.
+        case timeOut(Int)
+        /// The gateway's process or link is dead to the world until it acts again: its question stays unanswered.
+        case silence(Int)
+        /// Somebody blocklists the gateway's client.
+        case blocklist(Int)
+        /// Time passes to the next deadline.
+        case tick
+    }
+
+    /// Rules that can be broken on purpose, to see that the walk finds out.
+    struct Mutation: OptionSet, Hashable {
+        let rawValue: Int
+        /// Waiting for the end of writes says "clean" whatever happened.
+        static let drainsCarelessly = Mutation(rawValue: 1)
+        /// Breaking a lock does not blocklist the owner.
+        static let breaksWithoutBlocklist = Mutation(rawValue: 2)
+        /// The gate stays open while the lock is given back.
+        static let keepsGateOpen = Mutation(rawValue: 4)
+        /// A write that timed out is not told to the machine.
+        static let forgetsTimeOuts = Mutation(rawValue: 8)
+    }
+
+    var gateways: [Gateway]
+    var queue: [Write] = []
+    var lock: Int?
+    var blocklisted: Set<Int> = []
+    var clients: Int
+    var era = 0
+    var landedEra = 0
+    var now: Int64 = 0
+    var mutation: Mutation = []
+    /// A rule that was broken; the walk stops there.
+    var fault: String?
+
+    init(mutation: Mutation = []) {
+        gateways = (0..<2).map { Gateway(machine: OwnershipMachine(), client: $0) }
+        clients = 2
+        self.mutation = mutation
+    }
+
+    // MARK: - What can happen
+
+    /// Every step that is possible now. Bounds keep the number of states small: so many writes, so many clients.
+    func steps(faults: Bool) -> [Step] {
+        var steps: [Step] = []
+        for index in 0..<2 {
+            let gateway = gateways[index]
+            if !gateway.todo.isEmpty {
+                if isEnabled(index) {
+                    steps.append(.act(index, .good))
+                    if faults, Self.canFail(gateway.todo[0]) {
+                        steps += [.act(index, .lostRequest), .act(index, .lostAnswer)]
+                    }
+                }
+            } else if !gateway.inbox.isEmpty {
+                steps.append(.act(index, .good))
+            }
+            let mine = queue.filter { $0.client == gateway.client }
+            if gateway.gateIsOpen ? mine.count < 2 : !gateway.hasClaimed { steps.append(.write(index)) }
+            if faults, mine.contains(where: { !$0.isOrphan }) { steps.append(.timeOut(index)) }
+            if faults, gateway.isAsked, gateway.reply == nil { steps.append(.silence(index)) }
+            if faults, clients < 5, !blocklisted.contains(gateway.client) { steps.append(.blocklist(index)) }
+        }
+        for client in Set(queue.map(\.client)).sorted() { steps.append(.carryOut(client)) }
+        if nextDeadline != nil { steps.append(.tick) }
+        return steps
+    }
+
+    /// Something due that is not waited for by anybody else.
+    private var nextDeadline: Int64? {
+        gateways.compactMap { $0.todo.isEmpty && $0.inbox.isEmpty ? $0.machine.deadline : nil }.min()
+    }
+
+    /// Whether the gateway's next action can end: a question needs its answer, draining needs an end.
+    private func isEnabled(_ index: Int) -> Bool {
+        switch gateways[index].todo[0] {
+        case .askOwner: !gateways[1 - index].isAsked || gateways[1 - index].reply != nil
+        default: true
+        }
+    }
+
+    private static func canFail(_ action: OwnershipAction) -> Bool {
+        switch action {
+        case .lookUpOwner, .breakLock, .acquire, .release, .check, .reopen: true
+        default: false
+        }
+    }
+
+    // MARK: - Doing it
+
+    mutating func take(_ step: Step) {
+        switch step {
+        case .write(let index): write(index)
+        case .act(let index, let luck): act(index, luck)
+        case .carryOut(let client): carryOut(client)
+        case .timeOut(let index): timeOut(index)
+        case .silence(let index): gateways[index].reply = .silence
+        case .blocklist(let index): blocklist(gateways[index].client)
+        case .tick:
+            guard let next = nextDeadline else { return }
+            now = max(now, next)
+            for index in 0..<2 where gateways[index].todo.isEmpty && gateways[index].inbox.isEmpty {
+                if let deadline = gateways[index].machine.deadline, deadline <= now { post(.timer, to: index) }
+            }
+        }
+        checkRules()
+    }
+
+    private mutating func write(_ index: Int) {
+        if gateways[index].gateIsOpen {
+            queue.append(Write(client: gateways[index].client, era: gateways[index].era))
+        } else if !gateways[index].hasClaimed {
+            gateways[index].hasClaimed = true
+            gateways[index].claimsEver += 1
+            post(.claim, to: index)
+        }
+    }
+
+    private mutating func carryOut(_ client: Int) {
+        guard let place = queue.firstIndex(where: { $0.client == client }) else { return }
+        let write = queue.remove(at: place)
+        let owner = gateways.firstIndex { $0.client == client }
+        if blocklisted.contains(client) {
+            if !write.isOrphan, let owner { post(.writeFailed(108), to: owner) }
+            return
+        }
+        if write.era < landedEra { fault = "a write of era \(write.era) landed after one of era \(landedEra)" }
+        landedEra = max(landedEra, write.era)
+    }
+
+    private mutating func timeOut(_ index: Int) {
+        let client = gateways[index].client
+        guard let place = queue.firstIndex(where: { $0.client == client && !$0.isOrphan }) else { return }
+        queue[place].isOrphan = true
+        if !mutation.contains(.forgetsTimeOuts) { post(.writeFailed(110), to: index) }
+    }
+
+    private mutating func blocklist(_ client: Int) {
+        blocklisted.insert(client)
+        // Its watch breaks.
+        if let index = gateways.firstIndex(where: { $0.client == client }) { post(.doubt, to: index) }
+    }
+
+    private mutating func post(_ event: OwnershipEvent, to index: Int) {
+        // Bound: the keeper's queue holds each kind once, too.
+        if !gateways[index].inbox.contains(event) || event == .peerAsks { gateways[index].inbox.append(event) }
+    }
+
+    private mutating func act(_ index: Int, _ luck: Luck) {
+        if gateways[index].todo.isEmpty {
+            guard !gateways[index].inbox.isEmpty else { return }
+            feed(gateways[index].inbox.removeFirst(), to: index)
+            return
+        }
+        let action = gateways[index].todo[0]
+        // The question is put when the action is first looked at, and ends when it was answered.
+        if action == .askOwner, !gateways[1 - index].isAsked {
+            gateways[1 - index].isAsked = true
+            gateways[1 - index].reply = nil
+            post(.peerAsks, to: 1 - index)
+            return
+        }
+        gateways[index].todo.removeFirst()
+        if let answer = perform(action, index, luck) { feed(answer, to: index) }
+    }
+
+    private mutating func feed(_ event: OwnershipEvent, to index: Int) {
+        gateways[index].todo += gateways[index].machine.handle(event, now: now)
+    }
+
+    private mutating func perform(_ action: OwnershipAction, _ index: Int, _ luck: Luck) -> OwnershipEvent? {
+        let me = gateways[index].client
+        let isFenced = blocklisted.contains(me)
+        switch action {
+        case .lookUpOwner:
+            if luck != .good { return .lookUpFailed(110) }
+            if isFenced { return .lookUpFailed(108) }
+            guard let lock else { return .foundOwner(.nobody) }
+            if lock == me { return .foundOwner(.me) }
+            let isDead = !gateways.contains { $0.client == lock }
+            gateways[index].holder = .other(name: "client.\(lock)", isDead: isDead)
+            return .foundOwner(gateways[index].holder)
+        case .askOwner:
+            let reply = gateways[1 - index].reply ?? .silence
+            gateways[1 - index].isAsked = false
+            gateways[1 - index].reply = nil
+            return .replied(reply)
+        case .breakLock:
+            if isFenced { return .broke(108) }
+            if luck == .lostRequest { return .broke(110) }
+            guard case .other(let name, _) = gateways[index].holder, let lock, name == "client.\(lock)" else {
+                return .broke(2)
+            }
+            if !mutation.contains(.breaksWithoutBlocklist) { blocklist(lock) }
+            self.lock = nil
+            return .broke(luck == .good ? 0 : 110)
+        case .acquire:
+            if isFenced { return .acquired(108) }
+            if luck == .lostRequest { return .acquired(110) }
+            if let lock, lock != me { return .acquired(30) }
+            lock = me
+            return .acquired(luck == .good ? 0 : 110)
+        case .drain:
+            let pending = queue.filter { $0.client == me }
+            if mutation.contains(.drainsCarelessly) { return .drained(clean: true) }
+            // Writes that are waited for still: the keeper does not wait long, and says that they are not over.
+            return .drained(clean: !pending.contains { !$0.isOrphan } && !gateways[index].inbox.contains(.writeFailed(110)))
+        case .release:
+            if isFenced { return .released(108) }
+            if luck != .lostRequest, lock == me { lock = nil }
+            return .released(luck == .good ? 0 : 110)
+        case .check:
+            if luck != .good { return .checked(.failed(110)) }
+            if isFenced { return .checked(.failed(108)) }
+            return .checked(gateways[index].machine.isOwner && lock != me ? .lockGone : .fine)
+        case .reopen:
+            if luck != .good { return .reopened(.failed(110)) }
+            // A tainted client is not left alive behind its successor's back.
+            if gateways[index].machine.isTainted { blocklisted.insert(me) }
+            gateways[index].client = clients
+            clients += 1
+            gateways[index].gateIsOpen = false
+            gateways[index].inbox.removeAll { $0 == .writeFailed(110) || $0 == .writeFailed(108) || $0 == .doubt }
+            return .reopened(.fine)
+        case .openGate:
+            if !gateways[index].gateIsOpen {
+                if gateways[index].era == 0 || lock == me { era += 1 }
+                gateways[index].era = era
+            }
+            gateways[index].gateIsOpen = true
+            gateways[index].hasClaimed = false
+            gateways[index].tookAt = now
+        case .closeGate:
+            if !mutation.contains(.keepsGateOpen) { gateways[index].gateIsOpen = false }
+        case .shut: gateways[index].gateIsOpen = false
+        case .rearm: gateways[index].hasClaimed = false
+        case .reply(let reply):
+            if gateways[index].reply == nil { gateways[index].reply = reply }
+        case .tell, .count, .note: break
+        }
+        return nil
+    }
+
+    // MARK: - What must hold
+
+    private mutating func checkRules() {
+        guard fault == nil else { return }
+        let writers = gateways.filter { $0.gateIsOpen && !blocklisted.contains($0.client) }
+        if writers.count > 1 { fault = "two gateways may write" }
+        for gateway in gateways where gateway.gateIsOpen && !gateway.machine.isOwner {
+            // Only between the machine's decision and the closing of the gate.
+            if gateway.todo.isEmpty { fault = "a gate is open without the lock" }
+        }
+        for gateway in gateways where lock == gateway.client && gateway.claimsEver == 0 {
+            fault = "the lock was taken without a write"
+        }
+    }
+
+    /// With nothing else going wrong: whether a write through `index` gets through.
+    func recovers(_ index: Int) -> Bool {
+        var model = self
+        for _ in 0..<400 {
+            if model.fault != nil { return false }
+            let gateway = model.gateways[index]
+            if gateway.gateIsOpen && !model.blocklisted.contains(gateway.client) && gateway.todo.isEmpty
+                && gateway.inbox.isEmpty
+            {
+                return true
+            }
+            if !gateway.gateIsOpen && !gateway.hasClaimed { model.take(.write(index)) }
+            // Round robin over what is not a fault, time last.
+            let steps = model.steps(faults: false)
+            let work = steps.filter { if case .act = $0 { true } else if case .carryOut = $0 { true } else { false } }
+            if work.isEmpty {
+                guard steps.contains(.tick) else { return false }
+                model.take(.tick)
+            }
+            for step in work { model.take(step) }
+        }
+        return false
+    }
+}

@@ -1,0 +1,112 @@
+import RBDBackend
+import Testing
+
+/// Walks over everything that two gateways, a lock, a blocklist and an OSD can do to one another.
+@Suite("Ownership of an image, every short sequence of events")
+struct OwnershipWalkTests {
+    /// What a walk came to.
+    struct Walk {
+        var states = 0
+        var fault: String?
+        var path: [OwnershipModel.Step] = []
+        var stuck = 0
+    }
+
+    /// Breadth first over all sequences of at most `depth` steps; equal states are walked on from once.
+    private func walk(_ start: OwnershipModel, depth: Int, most: Int, checkingRecovery: Bool) -> Walk {
+        var result = Walk()
+        var seen: Set<OwnershipModel> = [start]
+        var trail: [(state: OwnershipModel, parent: Int, step: OwnershipModel.Step?)] = [(start, -1, nil)]
+        var next = 0
+        var depths = [0]
+        while next < trail.count {
+            let (state, _, _) = trail[next]
+            if checkingRecovery, !(state.recovers(0) && state.recovers(1)) {
+                result.fault = "no way back to writing"
+                result.path = path(trail, to: next)
+                break
+            }
+            if depths[next] < depth && seen.count < most {
+                for step in state.steps(faults: true) {
+                    var following = state
+                    following.take(step)
+                    guard seen.insert(following).inserted else { continue }
+                    trail.append((following, next, step))
+                    depths.append(depths[next] + 1)
+                    if let fault = following.fault {
+                        result.fault = fault
+                        result.path = path(trail, to: trail.count - 1)
+                        result.states = seen.count
+                        return result
+                    }
+                }
+            }
+            next += 1
+        }
+        result.states = seen.count
+        return result
+    }
+
+    private func path(
+        _ trail: [(state: OwnershipModel, parent: Int, step: OwnershipModel.Step?)], to end: Int
+    ) -> [OwnershipModel.Step] {
+        var steps: [OwnershipModel.Step] = []
+        var place = end
+        while place >= 0, let step = trail[place].step {
+            steps.append(step)
+            place = trail[place].parent
+        }
+        return steps.reversed()
+    }
+
+    /// Gateway 0 has the lock and its hold time is over; gateway 1 has none.
+    private func owned(mutation: OwnershipModel.Mutation = []) -> OwnershipModel {
+        var model = OwnershipModel(mutation: mutation)
+        model.take(.write(0))
+        while !model.gateways[0].gateIsOpen { model.take(.act(0, .good)) }
+        while !model.gateways[0].todo.isEmpty { model.take(.act(0, .good)) }
+        model.now += 600
+        return model
+    }
+
+    @Test("no old owner's write lands after a new owner's, nobody writes beside another, and there is always a way on")
+    func everySequence() {
+        for (title, start) in [("nobody owns", OwnershipModel()), ("one owns", owned())] {
+            let result = walk(start, depth: 9, most: 60_000, checkingRecovery: true)
+            print("ownership walk, \(title): \(result.states) states")
+            #expect(result.fault == nil, "\(result.fault ?? ""): \(result.path)")
+            #expect(result.states > 2_000)
+        }
+    }
+
+    @Test(
+        "a machine or cluster with a rule broken is found out",
+        arguments: [
+            OwnershipModel.Mutation.drainsCarelessly, .breaksWithoutBlocklist, .keepsGateOpen, .forgetsTimeOuts,
+        ])
+    func mutations(mutation: OwnershipModel.Mutation) {
+        let result = walk(owned(mutation: mutation), depth: 24, most: 400_000, checkingRecovery: false)
+        print("mutation \(mutation.rawValue): \(result.fault ?? "not found") after \(result.states) states, \(result.path)")
+        #expect(result.fault != nil)
+    }
+
+    @Test("long random runs keep the rules", arguments: [1, 2, 3, UInt64.random(in: 4...1 << 32)])
+    func randomRuns(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<40 {
+            var model = OwnershipModel()
+            for _ in 0..<400 {
+                var steps = model.steps(faults: true)
+                // Faults are rarer than work, or nothing but faults would happen.
+                if Int.random(in: 0..<4, using: &random) != 0 { steps = model.steps(faults: false) }
+                guard let step = steps.randomElement(using: &random) else { break }
+                model.take(step)
+                if let fault = model.fault {
+                    Issue.record("\(fault), seed \(seed)")
+                    return
+                }
+            }
+            #expect(model.recovers(0), "seed \(seed)")
+        }
+    }
+}
