@@ -130,7 +130,8 @@ let testing: [Target] = [
     tests(
         "DaemonTests",
         [
-            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit", "RBDBackend",
+            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit",
+            "RBDBackend",
             "SCSI",
             "TCMUNetlink", "TCMURing", logging, system,
         ]),

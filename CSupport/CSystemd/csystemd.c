@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
@@ -23,8 +24,12 @@ struct subtype {
     struct csystemd_bus *bus;
 };
 
+/// Bound: callers whose user is being asked for; the bus answers at once, so more are a flood.
+#define ASKED_AT_ONCE 64
+
 struct csystemd_bus {
     sd_bus *connection;
+    unsigned asked;
     const struct csystemd_callbacks *callbacks;
     void *owner;
     struct subtype subtypes[SUBTYPES];
@@ -35,25 +40,71 @@ struct csystemd_call {
     sd_bus_message *message;
 };
 
-static int check_config(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-    struct subtype *subtype = userdata;
+/// A call of CheckConfig whose caller is not known yet.
+struct asking {
+    struct subtype *subtype;
+    sd_bus_message *message;
+};
+
+static void stop_asking(void *userdata) {
+    struct asking *asking = userdata;
+    asking->subtype->bus->asked--;
+    sd_bus_message_unref(asking->message);
+    free(asking);
+}
+
+static int caller_is_known(sd_bus_message *answer, void *userdata, sd_bus_error *error) {
+    struct asking *asking = userdata;
+    struct csystemd_bus *bus = asking->subtype->bus;
+    uint32_t user = 0;
     const char *text = NULL;
-    int outcome = sd_bus_message_read(message, "s", &text);
     (void)error;
-    if (outcome < 0) return outcome;
+    if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "u", &user) < 0 ||
+        (user != 0 && user != geteuid())) {
+        sd_bus_reply_method_errorf(asking->message, SD_BUS_ERROR_ACCESS_DENIED, "only root may check configurations");
+        return 1;
+    }
+    if (sd_bus_message_read(asking->message, "s", &text) < 0) return 1;
     struct csystemd_call *call = malloc(sizeof *call);
     if (call == NULL) return -ENOMEM;
-    call->message = sd_bus_message_ref(message);
-    subtype->bus->callbacks->check(subtype->bus->owner, subtype->number, call, text);
+    call->message = sd_bus_message_ref(asking->message);
+    bus->callbacks->check(bus->owner, asking->subtype->number, call, text);
     return 1;
 }
 
-// No SD_BUS_VTABLE_UNPRIVILEGED: a check opens files and connects to clusters with the daemon's rights.
+static int check_config(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+    struct subtype *subtype = userdata;
+    struct csystemd_bus *bus = subtype->bus;
+    sd_bus_slot *slot = NULL;
+    const char *sender = sd_bus_message_get_sender(message);
+    if (sender == NULL) return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "a caller without a name");
+    if (bus->asked >= ASKED_AT_ONCE)
+        return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls at once");
+    struct asking *asking = malloc(sizeof *asking);
+    if (asking == NULL) return -ENOMEM;
+    *asking = (struct asking){.subtype = subtype, .message = sd_bus_message_ref(message)};
+    bus->asked++;
+    int outcome =
+        sd_bus_call_method_async(bus->connection, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                 "org.freedesktop.DBus", "GetConnectionUnixUser", caller_is_known, asking, "s", sender);
+    if (outcome < 0) {
+        stop_asking(asking);
+        return outcome;
+    }
+    sd_bus_slot_set_destroy_callback(slot, stop_asking);
+    sd_bus_slot_set_floating(slot, 1);
+    sd_bus_slot_unref(slot);
+    return 1;
+}
+
+// A check opens files and connects to clusters with the daemon's rights, so it is root's. sd-bus would find that out in a
+// call that waits for the bus; here, nothing may wait. Hence UNPRIVILEGED, and the question above.
 static const sd_bus_vtable subtype_table[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("ConfigDesc", "s", NULL, offsetof(struct subtype, description), SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_METHOD_WITH_ARGS("CheckConfig", SD_BUS_ARGS("s", configstr),
-                            SD_BUS_RESULT("b", is_valid, "s", message), check_config, 0),
+                            SD_BUS_RESULT("b", is_valid, "s", message), check_config,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
 
@@ -122,7 +173,7 @@ int csystemd_open(const char *address, const struct csystemd_callbacks *callback
     if (outcome >= 0) outcome = sd_bus_set_description(bus->connection, "tcmud");
     if (outcome >= 0) outcome = sd_bus_set_watch_bind(bus->connection, 1);
     if (outcome >= 0) outcome = sd_bus_set_exit_on_disconnect(bus->connection, 0);
-    // Whoever asks for rights is looked up on the bus meanwhile; a bus that hangs must not hold this up for long.
+    // A bus that does not say who a caller is, is not waited for.
     if (outcome >= 0) outcome = sd_bus_set_method_call_timeout(bus->connection, 10 * 1000 * 1000);
     if (outcome >= 0) outcome = sd_bus_add_filter(bus->connection, NULL, message_came, bus);
     if (outcome >= 0) outcome = sd_bus_add_object_manager(bus->connection, NULL, ROOT);

@@ -2,18 +2,36 @@ internal import CSystemd
 internal import Glibc
 internal import SystemPackage
 
-/// The bus's thread: one connection after the other, until it is told to stop.
+/// The daemon's connection to the bus, made anew when it is lost, in turns that never wait.
 ///
-/// Not Sendable: nobody else has it.
-final class BusLoop {
+/// Not Sendable: one thread at a time gives it its turns.
+public final class BusLoop {
+    /// What the next turn waits for: any of the descriptors, or the time.
+    public struct Wait: Sendable {
+        /// Descriptors with poll(2)'s events; the first is always there.
+        public var descriptors: [(descriptor: CInt, events: Int16)]
+        /// Nil is without end.
+        public var limit: Duration?
+    }
+
     private let subtypes: [ServedSubtype]
     private let options: DBusService.Options
     private let shared: BusMailbox
     private let report: @Sendable (BusEvent) -> Void
     private let checks: PendingChecks
+    private let callbacks: UnsafeMutablePointer<csystemd_callbacks>
+
+    private var bus: OpaquePointer?
+    private var isOver = false
+    private var isNamed = false
     /// Whether the log has been told that there is no bus.
     private var hasComplained = false
-    private var isNamed = false
+    private var connectedAt = ContinuousClock.now
+    private var restsUntil = ContinuousClock.now
+    private var pause = Duration.seconds(1)
+
+    /// Bound: messages of one turn. Whoever floods the bus must not hold up what else the thread has to do.
+    private static let messagesPerTurn = 16
 
     init(
         _ subtypes: [ServedSubtype], _ options: DBusService.Options, _ shared: BusMailbox,
@@ -24,21 +42,74 @@ final class BusLoop {
         self.shared = shared
         self.report = report
         checks = PendingChecks(subtypes, limit: options.checkLimit, shared)
+        callbacks = .allocate(capacity: 1)
+        callbacks.initialize(to: csystemd_callbacks(check: checkWasCalled, named: nameWasAnswered))
     }
 
-    func run() {
-        let clock = ContinuousClock()
-        var pause = Duration.seconds(1)
-        while !shared.mustStop {
-            let began = clock.now
-            guard let reason = serve() else { return }
-            checks.forgetAll()
-            if isNamed { report(.lost(reason)) } else { complain(reason) }
-            isNamed = false
-            // A bus that throws us out at once is not asked again and again: at most every five minutes in the end.
-            pause = clock.now - began > .seconds(60) ? .seconds(1) : min(pause * 2, .seconds(300))
-            rest(until: clock.now + pause)
+    deinit {
+        disconnect()
+        callbacks.deallocate()
+    }
+
+    /// Does what there is to do. - Returns: what to wait for until the next turn; nil if there shall be none.
+    public func turn() -> Wait? {
+        if shared.mustStop { isOver = true }
+        checks.settle()
+        if !isOver, bus == nil, ContinuousClock.now >= restsUntil { connect() }
+        if let bus, !isOver { return converse(bus) }
+        guard !isOver else {
+            disconnect()
+            return nil
         }
+        return rest
+    }
+
+    // MARK: - A connection
+
+    private func connect() {
+        connectedAt = .now
+        var opened: OpaquePointer?
+        // SAFETY: the loop outlives the connection, which `disconnect` ends; it is called back within its turns.
+        let owner = Unmanaged.passUnretained(self).toOpaque()
+        let code = csystemd_open(options.address, callbacks, owner, &opened)
+        guard code >= 0, let opened else { return failed(code, "the bus") }
+        bus = opened
+        for (number, subtype) in subtypes.enumerated() {
+            let code = csystemd_add_subtype(opened, CUnsignedInt(number), subtype.name, subtype.description)
+            if code < 0 { return failed(code, "the object of \(subtype.name)") }
+        }
+        let asked = csystemd_request_name(opened)
+        if asked < 0 { failed(asked, "the name") }
+    }
+
+    private func disconnect() {
+        // Order: calls hold on to the connection by which they came.
+        checks.forgetAll()
+        if let bus { csystemd_close(bus) }
+        bus = nil
+    }
+
+    /// What cannot be for reasons of ours is not tried again.
+    private func failed(_ code: CInt, _ what: String) {
+        let error = Errno(rawValue: -code)
+        guard error == .invalidArgument || error == .fileExists else { return lost("\(what): \(error)") }
+        isOver = true
+        report(.unusable("\(what): \(error)"))
+    }
+
+    private func lost(_ reason: String) {
+        disconnect()
+        if isNamed {
+            // That is the one line about it until the name is back.
+            (isNamed, hasComplained) = (false, true)
+            report(.lost(reason))
+        } else {
+            complain(reason)
+        }
+        // A bus that throws us out at once is not asked again and again: every five minutes in the end.
+        let now = ContinuousClock.now
+        pause = now - connectedAt > .seconds(60) ? .seconds(1) : min(pause * 2, .seconds(300))
+        restsUntil = now + pause
     }
 
     private func complain(_ reason: String) {
@@ -47,61 +118,38 @@ final class BusLoop {
         report(.unavailable(reason))
     }
 
-    /// One connection. - Returns: why it ended; nil if there shall be no other.
-    private func serve() -> String? {
-        var bus: OpaquePointer?
-        // SAFETY: the loop outlives the connection, which is closed below; it is called back from `csystemd_process`.
-        let owner = Unmanaged.passUnretained(self).toOpaque()
-        let callbacks = UnsafeMutablePointer<csystemd_callbacks>.allocate(capacity: 1)
-        callbacks.initialize(to: csystemd_callbacks(check: checkWasCalled, named: nameWasAnswered))
-        defer { callbacks.deallocate() }
-        let code = csystemd_open(options.address, callbacks, owner, &bus)
-        guard code >= 0, let bus else { return failed(code, "the bus") }
-        // After the calls that came by it are gone.
-        defer {
-            checks.forgetAll()
-            csystemd_close(bus)
-        }
-        for (number, subtype) in subtypes.enumerated() {
-            let code = csystemd_add_subtype(bus, CUnsignedInt(number), subtype.name, subtype.description)
-            if code < 0 { return failed(code, "the object of \(subtype.name)") }
-        }
-        let asked = csystemd_request_name(bus)
-        if asked < 0 { return failed(asked, "the name") }
-        return converse(bus)
-    }
-
-    /// What cannot be for reasons of ours is not tried again.
-    private func failed(_ code: CInt, _ what: String) -> String? {
-        let error = Errno(rawValue: -code)
-        guard error == .invalidArgument || error == .fileExists else { return "\(what): \(error)" }
-        report(.unusable("\(what): \(error)"))
-        return nil
-    }
-
-    /// - Returns: why the connection ended; nil if the loop was told to stop.
-    private func converse(_ bus: OpaquePointer) -> String? {
-        let clock = ContinuousClock()
-        let complaintDue = clock.now + options.patience
-        while !shared.mustStop {
+    private func converse(_ bus: OpaquePointer) -> Wait? {
+        for _ in 0..<Self.messagesPerTurn {
             let code = csystemd_process(bus)
-            if code < 0 { return Errno(rawValue: -code).description }
-            checks.settle()
-            // Bound: one message at a time, with a look at the mailbox between any two of them.
-            if code > 0 { continue }
-
-            var events: Int16 = 0
-            var deadline = UInt64.max
-            let descriptor = csystemd_wait_for(bus, &events, &deadline)
-            if descriptor < 0 { return Errno(rawValue: -descriptor).description }
-            var waits = [checks.nextDeadline.map { $0 - clock.now }, Self.left(until: deadline)]
-            if !csystemd_is_ready(bus), !hasComplained {
-                let left = complaintDue - clock.now
-                if left <= .zero { complain("it is not there, or does not answer") } else { waits.append(left) }
+            if code < 0 {
+                lost(Errno(rawValue: -code).description)
+                return rest
             }
-            wait(descriptor, events, waits.compactMap(\.self).min())
+            if code == 0 { return wait(for: bus) }
         }
-        return nil
+        return Wait(descriptors: [mailbox], limit: .zero)
+    }
+
+    // MARK: - Waiting
+
+    private var mailbox: (descriptor: CInt, events: Int16) { (shared.descriptor, Int16(POLLIN)) }
+
+    private var rest: Wait { Wait(descriptors: [mailbox], limit: max(restsUntil - .now, .zero)) }
+
+    private func wait(for bus: OpaquePointer) -> Wait {
+        var events: Int16 = 0
+        var deadline = UInt64.max
+        let descriptor = csystemd_wait_for(bus, &events, &deadline)
+        guard descriptor >= 0 else {
+            lost(Errno(rawValue: -descriptor).description)
+            return rest
+        }
+        var limits = [checks.nextDeadline.map { max($0 - .now, .zero) }, Self.left(until: deadline)]
+        if !csystemd_is_ready(bus), !hasComplained {
+            let left = options.patience - (.now - connectedAt)
+            if left <= .zero { complain("it is not there, or does not answer") } else { limits.append(left) }
+        }
+        return Wait(descriptors: [mailbox, (descriptor, events)], limit: limits.compactMap(\.self).min())
     }
 
     /// Time until `deadline`, in microseconds of the monotonic clock; nil for none.
@@ -111,28 +159,6 @@ final class BusLoop {
         clock_gettime(CLOCK_MONOTONIC, &now)
         let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000
         return .microseconds(max(Int64(clamping: deadline) - microseconds, 0))
-    }
-
-    private func wait(_ descriptor: CInt, _ events: Int16, _ limit: Duration?) {
-        var watched = [
-            pollfd(fd: shared.descriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: descriptor, events: events, revents: 0),
-        ]
-        poll(&watched, nfds_t(descriptor < 0 ? 1 : 2), limit.map(Self.milliseconds) ?? -1)
-    }
-
-    /// Rounded up, so that nothing is polled for in the last part of a millisecond.
-    private static func milliseconds(_ length: Duration) -> CInt {
-        let parts = max(min(length, .seconds(86_400)), .zero).components
-        return CInt(
-            clamping: parts.seconds * 1000 + (parts.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
-    }
-
-    private func rest(until end: ContinuousClock.Instant) {
-        while !shared.mustStop, ContinuousClock.now < end {
-            wait(-1, 0, end - .now)
-            checks.settle()
-        }
     }
 
     // MARK: - Called back
@@ -162,7 +188,7 @@ private func checkWasCalled(
     _ text: UnsafePointer<CChar>?
 ) {
     guard let owner, let call, let text else { return }
-    // SAFETY: `serve` handed over the loop, whose thread this is.
+    // SAFETY: `connect` handed over the loop, within whose turn this is.
     let loop = Unmanaged<BusLoop>.fromOpaque(owner).takeUnretainedValue()
     loop.checkCalled(Int(subtype), call, String(cString: text))
 }

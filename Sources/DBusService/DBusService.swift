@@ -1,15 +1,12 @@
 internal import CSystemd
-internal import Glibc
-internal import Reactor
-internal import SystemPackage
 
 /// The daemon on the system bus: org.kernel.TCMUService1, by which targetcli learns what backends there are and asks
 /// whether a configuration text will do (contract of the original: tcmu-handler.xml).
 ///
-/// All of it is a convenience: without a bus, or when it goes away, nothing else changes. A thread of its own waits for the
-/// bus, for its socket to appear, and for checks to end; it wakes up for nothing else.
+/// All of it is a convenience: without a bus, or when it goes away, nothing else changes. This is the half that any thread may
+/// use; ``BusLoop`` does the work, in turns on a thread that has other things to do.
 public final class DBusService: Sendable {
-    private let shared: BusMailbox
+    let shared: BusMailbox
 
     /// How the bus is used; the defaults are the daemon's.
     public struct Options: Sendable {
@@ -24,23 +21,22 @@ public final class DBusService: Sendable {
         public init() {}
     }
 
-    /// Goes on the bus with an object for each of `subtypes`. Returns at once.
-    ///
-    /// - Parameter report: called on the bus's thread.
-    /// - Returns: nil if the system has no descriptor or thread left.
-    public init?(
-        _ subtypes: [ServedSubtype], options: Options = Options(), report: @escaping @Sendable (BusEvent) -> Void
-    ) {
+    /// - Returns: nil if the system has no descriptor left.
+    public init?() {
         guard let shared = BusMailbox.make() else { return nil }
         self.shared = shared
-        let thread = OwnedThread(name: "tcmud-bus") {
-            BusLoop(subtypes, options, shared, report).run()
-        }
-        guard let thread else { return nil }
-        thread.detach()
     }
 
-    /// Leaves the bus. Does not wait for it: a bus that hangs must not hold up a stop.
+    /// What goes on the bus with an object for each of `subtypes`, once it gets its turns. One for each service.
+    ///
+    /// - Parameter report: called from within a turn.
+    public func makeLoop(
+        _ subtypes: [ServedSubtype], options: Options = Options(), report: @escaping @Sendable (BusEvent) -> Void
+    ) -> BusLoop {
+        BusLoop(subtypes, options, shared, report)
+    }
+
+    /// Leaves the bus with the loop's next turn, for which it wakes up.
     public func stop() {
         shared.stop()
     }

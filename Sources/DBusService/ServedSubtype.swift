@@ -43,7 +43,8 @@ public enum BusEvent: Sendable, Equatable {
     case named
     /// Another process has the name; it is ours when that one lets go of it.
     case queued
-    /// There is no bus, or it does not let us in: the reason. It is waited for; told once until the next ``named``.
+    /// There is no bus, or it does not let us in: the reason. It is waited for. Told once until the next ``named``, and
+    /// not after ``lost(_:)``.
     case unavailable(String)
     /// The connection is gone and is made anew: the reason.
     case lost(String)

@@ -26,10 +26,26 @@ final class BusPresence: Sendable {
     /// Waits for the devices of `table`, but not longer than one that hangs may take, and appears.
     func begin(whenSettled table: DeviceTable) async {
         _ = await BlockingCall.wait(atMost: configuration.openTimeout) { await table.hasSettled() }
-        state.withLock { state in
-            guard case .waiting = state else { return }
-            state = .there(configuration.usesDBus ? goOnBus() : nil)
-            ServiceManager.ready()
+        let bus = configuration.usesDBus ? DBusService() : nil
+        let mayAppear = state.withLock { state in
+            guard case .waiting = state else { return false }
+            state = .there(bus)
+            return true
+        }
+        guard mayAppear else { return }
+        ServiceManager.ready()
+        guard configuration.usesDBus else { return }
+        guard let bus else { return logger.notice("no D-Bus: no descriptor is left for it") }
+        await converse(bus)
+    }
+
+    /// On the control thread, which is there anyway; a turn never waits for anything.
+    private func converse(_ bus: DBusService) async {
+        let loop = bus.makeLoop(ConfigurationCheck.subtypes) { [logger] event in Self.tell(event, logger) }
+        while let wait = loop.turn() {
+            guard await ControlThread.wait(for: wait.descriptors, atMost: wait.limit) else {
+                return logger.notice("no D-Bus: no control thread to wait for it")
+            }
         }
     }
 
@@ -42,23 +58,17 @@ final class BusPresence: Sendable {
         ServiceManager.stopping()
     }
 
-    private func goOnBus() -> DBusService? {
-        let logger = logger
-        let bus = DBusService(ConfigurationCheck.subtypes) { event in
-            switch event {
-            case .named: logger.info("on D-Bus as \(DBusService.name)")
-            case .queued:
-                logger.notice(
-                    "D-Bus: another process is \(DBusService.name); targetcli talks to that one until it ends")
-            case .unavailable(let reason):
-                logger.notice(
-                    "no D-Bus: \(reason). It is waited for; without it targetcli shows no user backstores")
-            case .lost(let reason): logger.notice("D-Bus is lost: \(reason). It is waited for; I/O goes on")
-            case .unusable(let reason):
-                logger.notice("D-Bus cannot be used: \(reason). Targetcli shows no user backstores; I/O goes on")
-            }
+    private static func tell(_ event: BusEvent, _ logger: Logger) {
+        switch event {
+        case .named: logger.info("on D-Bus as \(DBusService.name)")
+        case .queued:
+            logger.notice(
+                "D-Bus: another process is \(DBusService.name); targetcli talks to that one until it ends")
+        case .unavailable(let reason):
+            logger.notice("no D-Bus: \(reason). It is waited for; without it targetcli shows no user backstores")
+        case .lost(let reason): logger.notice("D-Bus is lost: \(reason). It is waited for; I/O goes on")
+        case .unusable(let reason):
+            logger.notice("D-Bus cannot be used: \(reason). Targetcli shows no user backstores; I/O goes on")
         }
-        if bus == nil { logger.notice("no D-Bus: no descriptor or thread is left for it") }
-        return bus
     }
 }

@@ -29,7 +29,9 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
     }
 
     private struct Sleeper {
-        let end: ContinuousClock.Instant
+        /// Nil: only a descriptor wakes it, or its cancellation.
+        let end: ContinuousClock.Instant?
+        var watched: [pollfd] = []
         let continuation: CheckedContinuation<Void, Never>
     }
 
@@ -72,14 +74,27 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
         try Task.checkCancellation()
     }
 
-    private func sleep(until end: ContinuousClock.Instant) async {
+    /// Waits until one of `descriptors` is ready for poll(2)'s events, but no longer than `limit`, or until the task is
+    /// cancelled. May return early. - Returns: false if there is no control thread to wait on.
+    static func wait(
+        for descriptors: [(descriptor: CInt, events: Int16)], atMost limit: Duration?
+    ) async -> Bool {
+        guard let shared else { return false }
+        let watched = descriptors.map { pollfd(fd: $0.descriptor, events: $0.events, revents: 0) }
+        await shared.sleep(until: limit.map { .now + $0 }, watching: watched)
+        return true
+    }
+
+    private func sleep(until end: ContinuousClock.Instant?, watching watched: [pollfd] = []) async {
         let number = state.withLock { state in
             state.lastSleeper += 1
             return state.lastSleeper
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                change { state in state.sleepers[number] = Sleeper(end: end, continuation: continuation) }
+                change { state in
+                    state.sleepers[number] = Sleeper(end: end, watched: watched, continuation: continuation)
+                }
                 // Ordering: a cancellation before the line above found nobody to wake, but is seen here.
                 if Task.isCancelled { awaken(number) }
             }
@@ -104,20 +119,27 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
     // MARK: - The thread
 
     private func serve() {
-        var watched = pollfd(fd: wake.descriptor, events: Int16(POLLIN), revents: 0)
+        let ownWake = pollfd(fd: wake.descriptor, events: Int16(POLLIN), revents: 0)
         while true {
             let turn = state.withLock { state in nextTurn(&state) }
             for continuation in turn.rested { continuation.resume() }
             for job in turn.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
             guard let milliseconds = turn.park else { continue }
             // A signal, a time-out and news all lead to the next look.
-            if poll(&watched, 1, milliseconds) > 0 { wake.clear() }
+            var polled = [ownWake] + turn.watched.map(\.descriptor)
+            guard poll(&polled, nfds_t(polled.count), milliseconds) > 0 else { continue }
+            if polled[0].revents != 0 { wake.clear() }
+            for (entry, watched) in zip(polled.dropFirst(), turn.watched) where entry.revents != 0 {
+                awaken(watched.sleeper)
+            }
         }
     }
 
     private struct Turn {
         var jobs: [UnownedJob] = []
         var rested: [CheckedContinuation<Void, Never>] = []
+        /// What is polled while there is nothing to do, and for whom.
+        var watched: [(sleeper: UInt64, descriptor: pollfd)] = []
         /// With nothing to do: milliseconds to wait, -1 without end.
         var park: Int32?
     }
@@ -127,14 +149,15 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
         swap(&turn.jobs, &state.jobs)
         let now = ContinuousClock.now
         if !state.sleepers.isEmpty {
-            for (number, sleeper) in state.sleepers where sleeper.end <= now {
+            for (number, sleeper) in state.sleepers where sleeper.end.map({ $0 <= now }) ?? false {
                 turn.rested.append(sleeper.continuation)
                 state.sleepers[number] = nil
             }
         }
         state.isParked = turn.jobs.isEmpty && turn.rested.isEmpty
         if state.isParked {
-            let next = state.sleepers.values.map(\.end).min()
+            let next = state.sleepers.values.compactMap(\.end).min()
+            turn.watched = state.sleepers.flatMap { number, sleeper in sleeper.watched.map { (number, $0) } }
             turn.park = next.map { end in Self.wait(end - now) } ?? -1
         }
         return turn

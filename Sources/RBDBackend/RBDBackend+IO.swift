@@ -113,7 +113,9 @@ extension RBDBackend {
         mismatch.pointee = 0
         if let bytes = linear(segments, 2 * half) {
             // Not for its payload: librbd leaves the place of a difference where other writes have their gauge.
-            guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: 0) else { return noMemory }
+            guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: 0) else {
+                return noMemory
+            }
             return submitWrite(errand, errandCompareFinished) {
                 CInt(
                     clamping: rbd_aio_compare_and_write(
@@ -219,14 +221,18 @@ extension RBDBackend {
 
     /// The first `length` bytes of `segments` as an errand's payload. Nil where memory is short.
     private func gathered(_ segments: SegmentList, _ length: Int, _ ticket: IOTicket) -> Errand? {
-        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: length) else { return nil }
+        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: length) else {
+            return nil
+        }
         segments.read(into: UnsafeMutableRawBufferPointer(start: errand.payload, count: length))
         return errand
     }
 
     private func trimmedList(_ segments: SegmentList, count: Int, last: Int, _ ticket: IOTicket) -> Errand? {
         let bytes = count * MemoryLayout<iovec>.stride
-        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: bytes) else { return nil }
+        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: bytes) else {
+            return nil
+        }
         errand.iovecs.initialize(from: segments.base, count: count)
         errand.iovecs[count - 1].iov_len = last
         return errand

@@ -12,7 +12,9 @@ internal import Glibc
 //   read while demoted              | works                        | the same as a write
 //   rbd_lock_acquire while demoted  | EINVAL on a new handle       | EPERM
 //   rbd_open while demoted          | works                        | works; a read-only one also reads
-//   after promotion                 | the same handle goes on; the lock has to be acquired again
+//   after promotion                 | the same handle goes on; the lock has to be acquired again. One that was opened while
+//                                   | demoted (snapshot mode) has no lock (EINVAL, writes EROFS) before rbd_get_size or
+//                                   | another call that refreshes the header
 //   demotion of an image whose lock a client acquired explicitly: refused with EROFS until the lock is released
 //
 // With a journal reads need the exclusive lock like writes, mirrored or not: without it they ask for it, and where the

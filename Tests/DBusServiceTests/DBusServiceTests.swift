@@ -31,7 +31,7 @@ struct DBusServiceTests {
         options.address = bus.address
         options.checkLimit = limit
         options.patience = .milliseconds(50)
-        return try #require(DBusService(subtypes(gate), options: options) { events.add($0) })
+        return try #require(DBusService.run(subtypes(gate), options: options) { events.add($0) })
     }
 
     private func running(_ body: (PrivateBus, BusEvents) throws -> Void) throws {
@@ -174,7 +174,7 @@ struct DBusServiceTests {
             bus.stop()
             try until("the loss") { events.count(isLost) == round }
         }
-        #expect(events.count(isUnavailable) == 1 || events.count(isUnavailable) == 2)
+        #expect(events.count(isUnavailable) == 1, "\(events.all)")
     }
 
     @Test("behind another owner of the name it waits in the queue, and gets it")
@@ -195,7 +195,7 @@ struct DBusServiceTests {
         let events = BusEvents()
         var options = DBusService.Options()
         options.address = address
-        let service = try #require(DBusService(subtypes(), options: options) { events.add($0) })
+        let service = try #require(DBusService.run(subtypes(), options: options) { events.add($0) })
         defer { service.stop() }
         try until("a word") { !events.all.isEmpty }
     }
@@ -236,8 +236,8 @@ final class Gate: Sendable {
 struct LocalListener: ~Copyable {
     private let descriptor: CInt
 
-    init(path: String) throws {
-        descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+    init(path: String, type: __socket_type = SOCK_STREAM) throws {
+        descriptor = socket(AF_UNIX, CInt(type.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -246,12 +246,39 @@ struct LocalListener: ~Copyable {
                 bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard code == 0, listen(descriptor, 4) == 0 else { throw Errno(rawValue: errno) }
+        guard code == 0, type != SOCK_STREAM || listen(descriptor, 4) == 0 else { throw Errno(rawValue: errno) }
+    }
+
+    /// One datagram as text; empty if none is there.
+    func receive() -> String {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = recv(descriptor, &bytes, bytes.count, CInt(MSG_DONTWAIT))
+        return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
     }
 
     func accept() -> CInt { Glibc.accept(descriptor, nil, nil) }
 
     deinit {
         close(descriptor)
+    }
+}
+
+@Suite("The service manager")
+struct ServiceManagerTests {
+    @Test("is told that the daemon is ready, and that it stops")
+    func notices() throws {
+        var template = Array("/tmp/tcmu-notify-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        let folder = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { rmdir(folder) }
+        let path = "\(folder)/notify"
+        defer { unlink(path) }
+        let manager = try LocalListener(path: path, type: SOCK_DGRAM)
+        setenv("NOTIFY_SOCKET", path, 1)
+        defer { unsetenv("NOTIFY_SOCKET") }
+        ServiceManager.ready()
+        #expect(manager.receive() == "READY=1")
+        ServiceManager.stopping()
+        #expect(manager.receive() == "STOPPING=1")
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Reactor
 import Synchronization
 import SystemPackage
 
@@ -103,6 +104,25 @@ func until(_ what: String, _ condition: () throws -> Bool) throws {
 struct NeverCame: Error, CustomStringConvertible {
     let what: String
     var description: String { "never came: \(what)" }
+}
+
+extension DBusService {
+    /// Goes on the bus on a thread of the test's, as the daemon does on its control thread.
+    static func run(
+        _ subtypes: [ServedSubtype], options: Options, report: @escaping @Sendable (BusEvent) -> Void
+    ) -> DBusService? {
+        guard let service = DBusService() else { return nil }
+        let thread = OwnedThread(name: "test-bus") {
+            let loop = service.makeLoop(subtypes, options: options, report: report)
+            while let wait = loop.turn() {
+                var watched = wait.descriptors.map { pollfd(fd: $0.descriptor, events: $0.events, revents: 0) }
+                let limit = wait.limit.map { CInt(clamping: $0.components.seconds * 1000 + 10) } ?? -1
+                poll(&watched, nfds_t(watched.count), wait.limit == .zero ? 0 : limit)
+            }
+        }
+        thread?.detach()
+        return thread == nil ? nil : service
+    }
 }
 
 /// What the service has reported.

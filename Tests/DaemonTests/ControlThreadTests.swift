@@ -65,6 +65,35 @@ struct ControlThreadTests {
         await #expect(throws: CancellationError.self) { try await task.value }
     }
 
+    @Test("Whoever waits for a descriptor wakes up when it is ready, and not for another's")
+    func descriptors() async {
+        var (mine, others) = ([CInt](repeating: -1, count: 2), [CInt](repeating: -1, count: 2))
+        pipe(&mine)
+        pipe(&others)
+        let (input, quiet) = (mine[0], others[0])
+        let log = Log()
+        let waiting = Task(executorPreference: ControlThread.shared) {
+            _ = await ControlThread.wait(for: [(input, Int16(POLLIN))], atMost: nil)
+            await log.add(1)
+        }
+        let other = Task(executorPreference: ControlThread.shared) {
+            _ = await ControlThread.wait(for: [(quiet, Int16(POLLIN))], atMost: nil)
+            await log.add(2)
+        }
+        let limited = Task(executorPreference: ControlThread.shared) {
+            _ = await ControlThread.wait(for: [(quiet, Int16(POLLIN))], atMost: .milliseconds(1))
+        }
+        await limited.value
+        #expect(await log.numbers.isEmpty)
+        write(mine[1], "x", 1)
+        await waiting.value
+        #expect(await log.numbers == [1])
+        other.cancel()
+        await other.value
+        #expect(await log.numbers == [1, 2])
+        for descriptor in mine + others { close(descriptor) }
+    }
+
     @Test("A thousand sleepers, each cancelled while it goes to sleep, all wake up")
     func cancelledMeanwhile() async {
         let tasks = (0..<1000).map { _ in

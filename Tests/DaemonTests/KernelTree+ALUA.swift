@@ -1,4 +1,5 @@
 import ConfigFS
+import Configuration
 import Testing
 
 extension KernelTree {

@@ -1,3 +1,6 @@
+import ConfigFS
+import TCMUNetlink
+import TCMUTestKit
 import Testing
 
 @testable import Daemon

@@ -59,7 +59,7 @@ struct AccessStateTests {
     }
 
     /// Answers as the control plane does, once a change is asked for.
-    private func carryOut(_ rig: Rig, _ succeeded: Bool = true, _ facts: BackstoreFacts?) async {
+    private func carryOut(_ rig: Rig, succeeded: Bool = true, _ facts: BackstoreFacts?) async {
         let (unit, events): (any ControlledUnit, UnitEventLog) = (rig.unit, rig.events)
         #expect(await events.wait { if case .accessStatesWanted = $0 { true } else { false } })
         events.answerFacts(facts)
@@ -122,7 +122,7 @@ struct AccessStateTests {
         let (rig, _) = try await start(Self.facts(.standby, .standby))
         let list = list((0, 1))
         _ = try rig.send(InitiatorCDB.setTargetPortGroups(UInt32(list.count)), dataOut: list)
-        await carryOut(rig, false, Self.facts(.standby, .standby))
+        await carryOut(rig, succeeded: false, Self.facts(.standby, .standby))
         #expect(rig.kernel.reapCompletions(count: 1).first?.codes == Self.failed)
         #expect(try states(rig) == [2, 2])
         await rig.stop()

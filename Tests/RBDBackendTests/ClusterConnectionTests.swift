@@ -106,6 +106,7 @@ struct ClusterConnectionTests {
         let two = try ScratchImage()
         var first = try one.open()
         var second = try two.open()
+        #expect(try write(&first, 0x65) == .success)
         let address = try blocklist(one)
         defer { _ = try? tool("ceph osd blocklist rm \(address)") }
         #expect(try write(&first, 0x66).code == -108)
@@ -124,6 +125,8 @@ struct ClusterConnectionTests {
         var first = try one.open { $0.connectionGroup = group }
         var second = try two.open { $0.connectionGroup = group }
         let client = first.clientInstance
+        #expect(try write(&first, 0x10) == .success)
+        #expect(try write(&second, 0x20) == .success)
         let address = try blocklist(one)
         defer { _ = try? tool("ceph osd blocklist rm \(address)") }
         #expect(try write(&first, 0x01).code == -108)

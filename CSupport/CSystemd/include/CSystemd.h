@@ -1,6 +1,7 @@
 // The daemon's D-Bus objects over libsystemd's sd-bus, whose object tables are macros that only C can expand.
 //
-// One thread uses a bus, but for what is said otherwise. Messages were checked against their signature by sd-bus.
+// One thread uses a bus, but for what is said otherwise; nothing here waits. Messages were checked against their signature by
+// sd-bus.
 #ifndef SWIFT_TCMU_CSYSTEMD_H
 #define SWIFT_TCMU_CSYSTEMD_H
 
@@ -12,7 +13,7 @@ struct csystemd_call;
 
 /// What is called back, on the thread that processes the bus.
 struct csystemd_callbacks {
-    /// CheckConfig was called on the object number `subtype` with `text`, which is valid during the call only. `call` is
+    /// Root, or the daemon's own user, called CheckConfig on the object number `subtype` with `text`, which is valid during the call only. `call` is
     /// the callee's: it ends in csystemd_answer or csystemd_forget.
     void (*check)(void *owner, unsigned subtype, struct csystemd_call *call, const char *text);
     /// The bus has said who owns the name: 1 we do, perhaps told twice; 2 we are in the queue behind another; negative:

@@ -41,15 +41,15 @@ extension ImageKeeper {
                 .warning,
                 """
                 \(code == ESHUTDOWN ? "client.\(session.client) is blocklisted in the cluster" : reason(Errno(rawValue: code)))\
-                \(wasOwner && code == ESHUTDOWN ? ": another gateway has taken the exclusive lock" : ""); \
+                \(wasOwner && code == ESHUTDOWN ? ", by a gateway that took the exclusive lock or by hand" : ""); \
                 \(code == ETIMEDOUT ? "waiting for the cluster" : "the image is opened anew")
                 """, now)
         case .lockRemoved:
             say(
                 .warning,
                 """
-                the exclusive lock was removed by hand (rbd lock rm) while this gateway was writing; it is taken again with \
-                the next write. Expected nobody to do that while the LUN is in use
+                the exclusive lock was removed by hand, without fencing this gateway, while it was writing; it is taken again \
+                with the next write. Expected nobody to do that while the LUN is in use
                 """, now)
         case .cannotReopen: break
         case .back: say(.notice, "the image is open again, by client.\(session.client)", now)

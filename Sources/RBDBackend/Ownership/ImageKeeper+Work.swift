@@ -7,11 +7,11 @@ internal import SystemPackage
 
 /// What the machine decides, done.
 extension ImageKeeper {
-    /// Longest wait for another gateway's answer, which OSDs count in whole seconds. One second would do on an idle machine;
-    /// but who is slow to answer is fenced, and that costs more.
-    private static let askMilliseconds = 2_000
+    /// Longest wait for another gateway's answer, which OSDs count in whole seconds. Who is slow to answer is fenced; but
+    /// for a gateway that has vanished initiators wait all of it.
+    private static let askMilliseconds = 1_000
     /// Longest wait for writes under way when the lock is to be given back. Bound: less than the other side waits.
-    private static let drainMilliseconds: Int64 = 1_000
+    private static let drainMilliseconds: Int64 = 500
 
     /// Does `action`. - Returns: its answer, if it has one.
     func perform(_ action: OwnershipAction) -> OwnershipEvent? {
@@ -157,7 +157,8 @@ extension ImageKeeper {
         if probed != 0 { return .failed(probed) }
         if machine.isOwner && session.hasLock {
             switch session.lock.isOwner() {
-            case .failure(let errno): return .failed(errno.rawValue)
+            case .failure(let errno):
+                return .failed(errno.rawValue)
             case .success(false): return .lockGone
             case .success(true): break
             }
@@ -324,13 +325,15 @@ extension ImageKeeper {
             guard bytes >= exported else {
                 throw BackendError(
                     .invalidArgument,
-                    "cannot shrink \(options.spec) from \(exported) to \(bytes) bytes; expected at least what initiators know")
+                    "cannot shrink \(options.spec) from \(exported) to \(bytes) bytes; expected at least what initiators know"
+                )
             }
             let there = try RBDImage.size(session.handle)
             guard bytes <= there else {
                 throw BackendError(
                     .invalidArgument,
-                    "image \(options.spec) has \(there) bytes, \(bytes) were asked for; expected the image to be resized first")
+                    "image \(options.spec) has \(there) bytes, \(bytes) were asked for; expected the image to be resized first"
+                )
             }
             onLoop { $0.pointee.size = bytes }
             lastToldSize = there

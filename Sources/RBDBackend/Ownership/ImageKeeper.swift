@@ -97,7 +97,6 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             precondition(life.surroundings == nil, "a keeper is started twice")
             life.surroundings = surroundings
         }
-        for note in session.notes { surroundings.tell(.remark(.warning, note)) }
         // What was claimed before, and what a standby image waits for.
         wake()
     }
@@ -152,6 +151,9 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// Puts `mail` into the queue, and sees to it that somebody reads it. From any thread.
     func post(_ mail: Mail) {
         queue.change { waiting in
+            if life.isStopping, case .resize(let request) = mail {
+                return request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
+            }
             // Bound: one of each kind.
             let isThere = waiting.contains { other in
                 switch (mail, other) {

@@ -122,21 +122,37 @@ final class ImageSession: @unchecked Sendable {
         _ = service?.update(status)
     }
 
-    /// A look at the image by a read that only an OSD can answer. - Returns: 0, or a positive errno.
+    /// Longest wait for a probe. Much less than the OSD time-out: what is told to initiators must not come that late.
+    private static let probeMilliseconds = 2_000
+
+    /// A look at the image by a read that only an OSD can answer. - Returns: 0, or a positive errno; ETIMEDOUT after two
+    /// seconds.
     func probe() -> Int32 {
         guard let headerObject, let image = image?.context.handle else { return 0 }
-        var size: UInt64 = 0
-        var time = time_t()
-        let code = rados_stat(image, headerObject, &size, &time)
-        return code < 0 ? radosErrno(code).rawValue : 0
+        let outcome = AwaitedCall.run(milliseconds: ImageSession.probeMilliseconds) { completion, call in
+            // A header has no data: what is read is nothing, and its place as good as any that lives as long as the call.
+            call.answerLength.withMemoryRebound(to: CChar.self, capacity: MemoryLayout<Int>.size) {
+                rados_aio_read(image, headerObject, completion, $0, 1, 0)
+            }
+        }
+        guard let outcome else { return ETIMEDOUT }
+        return outcome.code < 0 ? radosErrno(outcome.code).rawValue : 0
     }
 
-    /// Makes the mailbox anew if its watch has ended. - Returns: 0, or a positive errno.
+    /// Makes the mailbox anew if its watch has ended. - Returns: 0, or a positive errno that says that the cluster cannot
+    /// be used; that there can be no mailbox, as under a name that the image no longer has, is a note.
     func renewMailbox() -> Int32 {
         guard let mailbox else { return 0 }
         guard case .failure = mailbox.age() else { return 0 }
-        self.mailbox = nil
-        return openMailbox()
+        switch openMailbox() {
+        case ETIMEDOUT: return ETIMEDOUT
+        case ESHUTDOWN: return ESHUTDOWN
+        case ENOTCONN: return ENOTCONN
+        case 0: return 0
+        default:
+            self.mailbox = nil
+            return 0
+        }
     }
 
     /// Whether this image may be written as far as mirroring is concerned.

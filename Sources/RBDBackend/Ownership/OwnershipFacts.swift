@@ -3,7 +3,7 @@ package struct OwnershipTiming: Hashable, Sendable {
     /// A lock is kept for so long after it was taken, whoever asks for it.
     package var shortestHold: Int64 = 500
     /// Bound of the hold while the lock goes back and forth, for which it is doubled each time.
-    package var longestHold: Int64 = 2_000
+    package var longestHold: Int64 = 1_000
     /// After so long without the lock having been given up the hold is the shortest again.
     package var calm: Int64 = 10_000
     /// An owner looks so often whether it still is one: `rbd lock rm` is told to nobody.

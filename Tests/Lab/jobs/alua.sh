@@ -132,6 +132,7 @@ fi
 iscsi_logout
 bounded 30 rm "$other/lun/lun_0/lab" && rmdir "$other/lun/lun_0" "$other" || fail "the second portal group stays"
 unexport_iscsi
+for name in "$alua"/*; do [[ $name == */default_tg_pt_gp ]] || bounded 10 rmdir "$name" || fail "$name stays"; done
 remove_lun a
 equal "warnings about time-outs, with ceph-iscsi's own" "$(daemon_log | grep -c 'time_out.*initiators\|cmd_time_out is')" 0
 stop_daemon

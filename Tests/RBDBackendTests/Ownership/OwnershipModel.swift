@@ -27,12 +27,13 @@ struct OwnershipModel: Hashable {
         var todo: [OwnershipAction] = []
         /// What has happened while it was busy.
         var inbox: [OwnershipEvent] = []
-        /// The gateway whose question is unanswered: the other one waits for the reply.
+        /// What it has answered to the other one's question.
         var reply: OwnerReply?
+        /// The other one has asked, and waits.
         var isAsked = false
         var claimsEver = 0
         var tookAt: Int64 = -1
-        /// The write that let it claim came after the last time it had nothing.
+        /// Who had the lock when it looked last.
         var holder: LockHolder = .nobody
     }
 
@@ -95,8 +96,18 @@ struct OwnershipModel: Hashable {
 
     // MARK: - What can happen
 
+    /// What goes wrong in a walk, beside what time brings.
+    enum Faults {
+        case none
+        /// Writes that time out at their gateway.
+        case timeOuts
+        /// Everything.
+        case all
+    }
+
     /// Every step that is possible now. Bounds keep the number of states small: so many writes, so many clients.
-    func steps(faults: Bool) -> [Step] {
+    func steps(_ kinds: Faults) -> [Step] {
+        let faults = kinds == .all
         var steps: [Step] = []
         for index in 0..<2 {
             let gateway = gateways[index]
@@ -112,7 +123,7 @@ struct OwnershipModel: Hashable {
             }
             let mine = queue.filter { $0.client == gateway.client }
             if gateway.gateIsOpen ? mine.count < 2 : !gateway.hasClaimed { steps.append(.write(index)) }
-            if faults, mine.contains(where: { !$0.isOrphan }) { steps.append(.timeOut(index)) }
+            if kinds != .none, mine.contains(where: { !$0.isOrphan }) { steps.append(.timeOut(index)) }
             if faults, gateway.isAsked, gateway.reply == nil { steps.append(.silence(index)) }
             if faults, clients < 5, !blocklisted.contains(gateway.client) { steps.append(.blocklist(index)) }
         }
@@ -254,14 +265,19 @@ struct OwnershipModel: Hashable {
             if luck == .lostRequest { return .acquired(110) }
             if let lock, lock != me { return .acquired(30) }
             lock = me
+            gateways[index].tookAt = now
             return .acquired(luck == .good ? 0 : 110)
         case .drain:
             let pending = queue.filter { $0.client == me }
             if mutation.contains(.drainsCarelessly) { return .drained(clean: true) }
             // Writes that are waited for still: the keeper does not wait long, and says that they are not over.
-            return .drained(clean: !pending.contains { !$0.isOrphan } && !gateways[index].inbox.contains(.writeFailed(110)))
+            return .drained(
+                clean: !pending.contains { !$0.isOrphan } && !gateways[index].inbox.contains(.writeFailed(110)))
         case .release:
             if isFenced { return .released(108) }
+            if gateways[index].machine.phase == .releasing, now - gateways[index].tookAt < 500 {
+                fault = "given away after \(now - gateways[index].tookAt) ms"
+            }
             if luck != .lostRequest, lock == me { lock = nil }
             return .released(luck == .good ? 0 : 110)
         case .check:
@@ -284,7 +300,6 @@ struct OwnershipModel: Hashable {
             }
             gateways[index].gateIsOpen = true
             gateways[index].hasClaimed = false
-            gateways[index].tookAt = now
         case .closeGate:
             if !mutation.contains(.keepsGateOpen) { gateways[index].gateIsOpen = false }
         case .shut: gateways[index].gateIsOpen = false
@@ -324,8 +339,10 @@ struct OwnershipModel: Hashable {
             }
             if !gateway.gateIsOpen && !gateway.hasClaimed { model.take(.write(index)) }
             // Round robin over what is not a fault, time last.
-            let steps = model.steps(faults: false)
-            let work = steps.filter { if case .act = $0 { true } else if case .carryOut = $0 { true } else { false } }
+            let steps = model.steps(.none)
+            let work = steps.filter {
+                if case .act = $0 { true } else if case .carryOut = $0 { true } else { false }
+            }
             if work.isEmpty {
                 guard steps.contains(.tick) else { return false }
                 model.take(.tick)

@@ -13,7 +13,8 @@ struct OwnershipWalkTests {
     }
 
     /// Breadth first over all sequences of at most `depth` steps; equal states are walked on from once.
-    private func walk(_ start: OwnershipModel, depth: Int, most: Int, checkingRecovery: Bool) -> Walk {
+    private func walk(_ start: OwnershipModel, depth: Int, most: Int, faults: OwnershipModel.Faults = .all) -> Walk
+    {
         var result = Walk()
         var seen: Set<OwnershipModel> = [start]
         var trail: [(state: OwnershipModel, parent: Int, step: OwnershipModel.Step?)] = [(start, -1, nil)]
@@ -21,13 +22,13 @@ struct OwnershipWalkTests {
         var depths = [0]
         while next < trail.count {
             let (state, _, _) = trail[next]
-            if checkingRecovery, !(state.recovers(0) && state.recovers(1)) {
+            if faults == .all, !(state.recovers(0) && state.recovers(1)) {
                 result.fault = "no way back to writing"
                 result.path = path(trail, to: next)
                 break
             }
             if depths[next] < depth && seen.count < most {
-                for step in state.steps(faults: true) {
+                for step in state.steps(faults) {
                     var following = state
                     following.take(step)
                     guard seen.insert(following).inserted else { continue }
@@ -66,16 +67,25 @@ struct OwnershipWalkTests {
         while !model.gateways[0].gateIsOpen { model.take(.act(0, .good)) }
         while !model.gateways[0].todo.isEmpty { model.take(.act(0, .good)) }
         model.now += 600
+        // A write is on its way, and the other gateway wants the lock.
+        model.take(.write(0))
+        model.take(.write(1))
         return model
     }
 
-    @Test("no old owner's write lands after a new owner's, nobody writes beside another, and there is always a way on")
+    @Test(
+        "no old owner's write lands after a new owner's, nobody writes beside another, and there is always a way on"
+    )
     func everySequence() {
-        for (title, start) in [("nobody owns", OwnershipModel()), ("one owns", owned())] {
-            let result = walk(start, depth: 9, most: 60_000, checkingRecovery: true)
+        let walks: [(title: String, start: OwnershipModel, depth: Int, faults: OwnershipModel.Faults)] = [
+            ("nobody owns", OwnershipModel(), 10, .all), ("one owns", owned(), 9, .all),
+            ("one owns, writes time out", owned(), 26, .timeOuts),
+        ]
+        for (title, start, depth, faults) in walks {
+            let result = walk(start, depth: depth, most: 20_000, faults: faults)
             print("ownership walk, \(title): \(result.states) states")
             #expect(result.fault == nil, "\(result.fault ?? ""): \(result.path)")
-            #expect(result.states > 2_000)
+            #expect(result.states > 3_000)
         }
     }
 
@@ -85,8 +95,10 @@ struct OwnershipWalkTests {
             OwnershipModel.Mutation.drainsCarelessly, .breaksWithoutBlocklist, .keepsGateOpen, .forgetsTimeOuts,
         ])
     func mutations(mutation: OwnershipModel.Mutation) {
-        let result = walk(owned(mutation: mutation), depth: 24, most: 400_000, checkingRecovery: false)
-        print("mutation \(mutation.rawValue): \(result.fault ?? "not found") after \(result.states) states, \(result.path)")
+        let result = walk(owned(mutation: mutation), depth: 30, most: 200_000, faults: .timeOuts)
+        print(
+            "mutation \(mutation.rawValue): \(result.fault ?? "not found") after \(result.states) states, \(result.path)"
+        )
         #expect(result.fault != nil)
     }
 
@@ -96,9 +108,9 @@ struct OwnershipWalkTests {
         for _ in 0..<40 {
             var model = OwnershipModel()
             for _ in 0..<400 {
-                var steps = model.steps(faults: true)
+                var steps = model.steps(.all)
                 // Faults are rarer than work, or nothing but faults would happen.
-                if Int.random(in: 0..<4, using: &random) != 0 { steps = model.steps(faults: false) }
+                if Int.random(in: 0..<4, using: &random) != 0 { steps = model.steps(.none) }
                 guard let step = steps.randomElement(using: &random) else { break }
                 model.take(step)
                 if let fault = model.fault {
