@@ -9,6 +9,7 @@ extension RBDBackend {
     /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         if side.pointee.access == .nothing { return lost }
+        if side.pointee.readsNeedLock, let refusal = refusalToWrite() { return refusal }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):

@@ -67,6 +67,9 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         // The existential: a closure that crosses threads may not capture the backend's type.
         let controlled: any ControlledUnit = unit
         events.deliver = { facts in loop.post(controlled) { controlled.deliver(facts) } }
+        events.tellChanged = { succeeded, facts in
+            loop.post(controlled) { controlled.accessStatesChanged(succeeded, facts) }
+        }
         try await loop.attach(unit)
         if let group {
             group.join(profile, unit: unit, loop: loop)
@@ -108,7 +111,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         await loop.detach(unit)
         unit.closeBackend()
         if ownsLoop { await loop.stop() }
-        events.deliver = nil
+        (events.deliver, events.tellChanged) = (nil, nil)
     }
 }
 
@@ -117,6 +120,9 @@ public final class UnitEventLog: Sendable {
     private struct State {
         var events: [UnitEvent] = []
         var deliver: (@Sendable (BackstoreFacts?) -> Void)?
+        var tellChanged: (@Sendable (Bool, BackstoreFacts?) -> Void)?
+        /// How the next change of access states goes, and what configfs says then; nil leaves it without an answer.
+        var change: (succeeded: Bool, facts: BackstoreFacts?)?
         var facts: BackstoreFacts?
     }
 
@@ -132,9 +138,20 @@ public final class UnitEventLog: Sendable {
         set { state.withLock { $0.deliver = newValue } }
     }
 
+    /// Where the end of a change of access states is told; set once the unit exists.
+    var tellChanged: (@Sendable (Bool, BackstoreFacts?) -> Void)? {
+        get { state.withLock { $0.tellChanged } }
+        set { state.withLock { $0.tellChanged = newValue } }
+    }
+
     func take(_ event: UnitEvent) {
         let answer = state.withLock { state -> (@Sendable () -> Void)? in
             state.events.append(event)
+            if case .accessStatesWanted = event, let tell = state.tellChanged, let change = state.change {
+                state.change = nil
+                state.facts = change.facts
+                return { tell(change.succeeded, change.facts) }
+            }
             guard case .factsNeeded = event, let deliver = state.deliver, let facts = state.facts else {
                 return nil
             }
@@ -149,6 +166,11 @@ public final class UnitEventLog: Sendable {
     /// From now on configfs says so.
     public func answerFacts(_ facts: BackstoreFacts?) {
         state.withLock { $0.facts = facts }
+    }
+
+    /// The next change of access states goes so, at once, and configfs says `facts` from then on.
+    public func answerChange(_ succeeded: Bool, _ facts: BackstoreFacts?) {
+        state.withLock { $0.change = (succeeded, facts) }
     }
 
     /// How many reports satisfy `matches`.

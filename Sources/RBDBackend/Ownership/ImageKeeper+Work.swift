@@ -227,6 +227,7 @@ extension ImageKeeper {
             side.pointee.gauge = fresh.gauge
             side.pointee.surveys = fresh.surveys
             side.pointee.access = fresh.hasLock || isStandby ? .reading : .writing
+            side.pointee.readsNeedLock = fresh.readsNeedLock
             side.pointee.generation &+= 1
         }
         publish()

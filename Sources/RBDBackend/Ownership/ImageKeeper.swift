@@ -76,7 +76,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         side.initialize(
             to: LoopSide(
                 handle: session.handle, gauge: session.gauge, surveys: session.surveys,
-                access: session.hasLock || isStandby ? .reading : .writing, size: session.size))
+                access: session.hasLock || isStandby ? .reading : .writing,
+                readsNeedLock: session.readsNeedLock, size: session.size))
         lastToldSize = session.size
         self.relay = relay
         relay.connect(self)

@@ -32,6 +32,8 @@ final class ImageSession: @unchecked Sendable {
     let surveys: SurveyThread
     /// False for images that anybody may write at any time.
     let hasLock: Bool
+    /// True for images of which librbd reads only what it has the lock of.
+    let readsNeedLock: Bool
     let options: RBDOptions
     private(set) var mailbox: HandOverMailbox?
     private let service: ServiceEntry?
@@ -57,6 +59,7 @@ final class ImageSession: @unchecked Sendable {
         lock = ImageLock(image)
         let isReadOnly = options.readOnly || options.snapshot != nil
         hasLock = !isReadOnly && image.hasExclusiveLock() ?? true
+        readsNeedLock = !isReadOnly && image.readsNeedLock()
         surveys = SurveyThread { survey.answer($0) }
         gauge = .allocate(capacity: 1)
         gauge.initialize(to: WriteGauge(WriteFailureHandler(report: handlers.writeFailed)))

@@ -1,3 +1,4 @@
+internal import CRBD
 internal import Glibc
 
 /// A queue between threads with a bell: one thread takes, everybody else puts.

@@ -21,6 +21,8 @@ struct LoopSide {
     /// That of the open image.
     var surveys: SurveyThread
     var access: Access
+    /// A read without the lock would take it from whoever has it, or fail: an image with a journal.
+    var readsNeedLock: Bool
     /// Bytes that are exported.
     var size: UInt64
     /// Counts the times that writing was lost.

@@ -57,6 +57,9 @@ package struct OwnershipMachine: Hashable, Sendable {
     private var pause: Int64
     private var nextCheck: Int64 = 0
     private var told: OwnershipAvailability = .ready
+    /// The open image was not primary once. librbd has no lock for one that was opened so, not even after its promotion
+    /// (EINVAL, and writes EROFS), until it has read the header twice more: it is opened again instead.
+    private var wasStandby = false
 
     /// Bound: owners that come and go under one claim, after which it has to be made anew.
     private static let mostRounds = 6
@@ -66,9 +69,10 @@ package struct OwnershipMachine: Hashable, Sendable {
         self.timing = timing
         hold = timing.shortestHold
         pause = timing.firstPause
+        // Due at once: nobody has been told yet.
         if isStandby {
-            phase = .standby(until: now + timing.absence)
-            told = .standby
+            phase = .standby(until: now)
+            wasStandby = true
         }
     }
 
@@ -271,6 +275,9 @@ extension OwnershipMachine {
 
     private mutating func checked(_ state: ImageState, _ now: Int64) -> [OwnershipAction] {
         switch state {
+        case .fine where wasStandby:
+            phase = .reopening
+            return [.reopen]
         case .fine:
             pause = timing.firstPause
             nextCheck = now + timing.check
@@ -298,6 +305,7 @@ extension OwnershipMachine {
 
     private mutating func standBy(_ now: Int64) -> [OwnershipAction] {
         isOwner = false
+        wasStandby = true
         phase = .standby(until: now + timing.absence)
         return [.closeGate] + tell(.standby)
     }
@@ -315,6 +323,7 @@ extension OwnershipMachine {
         switch state {
         case .fine, .lockGone:
             isTainted = false
+            wasStandby = false
             pause = timing.firstPause
             phase = .idle
             return [.note(.back)] + tell(.ready) + [.rearm]

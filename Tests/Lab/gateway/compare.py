@@ -86,7 +86,7 @@ def main(paths):
         equal = sum(our_values.get(key) == value for key, value in their_values.items())
         print(f"\n{equal} of {len(their_values)} values equal, {unexplained} differences unexplained")
         print(f"tcmu-runner: {sum(step['result'] == 'ok' for step in theirs.values())} of {len(theirs)} steps passed")
-    print(f"tcmud: {passed} of {len(ours)} steps passed in {seconds:.0f} s, {worse} that must")
+    print(f"tcmud: {passed} of {len(ours)} steps passed in {seconds:.0f} s; of those that must pass, {worse} failed")
     return 1 if worse or unexplained else 0
 
 

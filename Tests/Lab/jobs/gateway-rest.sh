@@ -1,6 +1,6 @@
 # The gateway's set-up in short: ceph-iscsi over REST, the initiator, identity, lock, resize, snapshot, removal, targetcli
 # needs: ceph
-# timeout: 700
+# timeout: 900
 # The whole of it, gwcli as well, is the job gateway.
 source "$library/gateway.sh"
 source "$library/gateway-identity.sh"
