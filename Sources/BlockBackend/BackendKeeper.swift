@@ -14,6 +14,10 @@ public protocol BackendKeeper: AnyObject, Sendable {
     /// - Throws: EINVAL for less than is exported now, and for more than there is.
     func resize(to bytes: UInt64) throws(BackendError)
 
+    /// Initiators set access states of the unit's port groups, and the one with this number is served here; nil where
+    /// they do not. At any time, from any thread; returns at once.
+    func serves(portGroup: UInt16?)
+
     /// The unit leaves its loop. Blocks until nothing of the keeper runs any longer; afterwards nothing is run on
     /// the loop, and nothing told.
     func stop()

@@ -3,6 +3,7 @@ internal import ConfigFS
 internal import Configuration
 internal import Logging
 internal import LogicalUnit
+internal import SCSI
 internal import SystemPackage
 internal import TCMUNetlink
 internal import TCMURing
@@ -279,6 +280,8 @@ actor Device {
             switch result {
             case .success(let read):
                 facts = read.facts
+                let isExplicit = read.facts.targetPortGroupSupport.isExplicit
+                unit.keeper?.serves(portGroup: isExplicit ? read.facts.port?.targetPortGroup : nil)
                 for skipped in read.skipped where toldAboutFacts.insert(skipped).inserted {
                     logger.warning("\(label): left out: \(skipped)")
                 }

@@ -8,7 +8,7 @@ internal import Glibc
 extension RBDBackend {
     /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
-        if side.pointee.access == .nothing { return lost }
+        if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
         if side.pointee.readsNeedLock, let refusal = refusalToWrite() { return refusal }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
@@ -59,6 +59,7 @@ extension RBDBackend {
     /// Without the lock there is nothing: what this gateway wrote was complete when the lock was given up, and librbd would
     /// want the lock for it.
     public mutating func flush(ticket: IOTicket) -> Submission {
+        if side.pointee.isStalled { return lost }
         switch side.pointee.access {
         case .nothing: return lost
         case .reading: return .done(.success)
@@ -136,7 +137,8 @@ extension RBDBackend {
     /// Nil with the right to write. Writes to a snapshot end here, too: from librbd the same errno means that another client
     /// has the exclusive lock (`Completions.swift`).
     private mutating func refusalToWrite() -> Submission? {
-        if side.pointee.access == .writing && !capabilities.readOnly { return nil }
+        if side.pointee.access == .writing && !capabilities.readOnly && !side.pointee.isStalled { return nil }
+        if side.pointee.isStalled { return lost }
         let claim = claimWriting()
         return claim.isSuccess ? nil : .done(claim)
     }
@@ -147,7 +149,7 @@ extension RBDBackend {
     /// Allocation as librbd's diff has it, space as the monitors have it, both on a thread of their own.
     public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
         precondition(isOpen, "a survey of a closed image")
-        if side.pointee.access == .nothing { return lost }
+        if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
         return side.pointee.surveys.submit(survey, ticket: ticket)
     }
 

@@ -49,7 +49,11 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Failed writes the keeper knows of already, from librbd's threads; this is for what a read has to say.
     public mutating func operationFailed(_ code: Int32) {
         switch code {
-        case -ETIMEDOUT, -ESHUTDOWN, -ENOTCONN, -ENOENT: imageKeeper.doubt()
+        case -ETIMEDOUT:
+            // Order: before the keeper's mail, whose reading ends it.
+            side.pointee.isStalled = imageKeeper.isStarted
+            imageKeeper.doubt()
+        case -ESHUTDOWN, -ENOTCONN, -ENOENT: imageKeeper.doubt()
         default: break
         }
     }

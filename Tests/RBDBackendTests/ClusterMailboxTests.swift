@@ -194,6 +194,7 @@ struct ClusterMailboxTests {
         #expect(
             try eventually { try map()?["\(host):\(first.spec)"] != nil && map()?["\(host):\(second.spec)"] != nil }
         )
+        #expect(try eventually { try map()?["\(host):\(first.spec)"]?["status"]?["lock_owner"] != nil })
         let told = try #require(try map()?["\(host):\(first.spec)"]?["status"])
         #expect(
             told
@@ -201,8 +202,13 @@ struct ClusterMailboxTests {
                     "lock_owner": .string("true"), "lock_lost_cnt": .string("7"), "conn_lost_cnt": .string("0"),
                     "cmd_timed_out_cnt": .string("0"),
                 ]))
-        let dump = try #require(JSONValue(tool("ceph service dump -f json")))
-        let metadata = dump["services"]?["tcmu-runner"]?["daemons"]?["\(host):\(second.spec)"]?["metadata"]
+        // The managers tell the status before the monitors have the map.
+        func described() throws -> JSONValue? {
+            try JSONValue(tool("ceph service dump -f json"))?["services"]?["tcmu-runner"]?["daemons"]?[
+                "\(host):\(second.spec)"]?["metadata"]
+        }
+        #expect(try eventually { try described()?["hostname"] != nil })
+        let metadata = try described()
         for (key, value) in ServiceEntry.metadata(
             host: host, options: second.options, imageID: two.image.identifier ?? "?")
         {

@@ -30,7 +30,9 @@ extension ImageKeeper {
                 side.pointee.access = .writing
                 side.pointee.hasClaimed = false
             }
-            if let tag = options.lockTag, let name = session.addresses.first?.description {
+            if let tag = queue.change({ _ in life.portGroup }) ?? options.lockTag,
+                let name = session.addresses.first?.description
+            {
                 _ = session.lock.writeTag(tag, owner: name)
             }
             publish()
@@ -41,7 +43,10 @@ extension ImageKeeper {
             publish()
         case .rearm: onLoop { $0.pointee.hasClaimed = false }
         case .reply(let reply): answer(reply)
-        case .tell(let availability): tell(.availability(availability.forUnit))
+        case .tell(let availability):
+            // The unit answers for the backend from here on, or does so no longer.
+            if availability == .ready { onLoop { $0.pointee.isStalled = false } }
+            tell(.availability(availability.forUnit))
         case .count(let counter): count(counter)
         case .note(let note): remark(note)
         }
@@ -192,7 +197,7 @@ extension ImageKeeper {
             // What this client reads and writes must come after what barred its predecessor: OSDs get to know of the
             // blocklist with the first operation that carries the map's epoch.
             rados_wait_for_latest_osdmap(cluster.handle)
-            if machine.isTainted { session.fence(by: cluster) }
+            if machine.isTainted || session.hasWritesUnderWay { session.fence(by: cluster) }
             let bytes = try image.size()
             guard bytes >= exportedSize else {
                 throw BackendError(

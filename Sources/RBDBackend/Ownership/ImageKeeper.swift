@@ -35,6 +35,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         var thread: OwnedThread?
         var isRunning = false
         var isStopping = false
+        /// Whom the lock is taken for, if initiators say where it is to be.
+        var portGroup: UInt16?
     }
 
     let options: RBDOptions
@@ -100,6 +102,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         }
         // What was claimed before, and what a standby image waits for.
         wake()
+    }
+
+    func serves(portGroup: UInt16?) {
+        queue.change { _ in life.portGroup = portGroup }
     }
 
     func stop() {
@@ -237,7 +243,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     private func read(_ mail: Mail) {
         switch mail {
         case .claim: drive(.claim)
-        case .doubt: drive(.doubt)
+        case .doubt:
+            drive(.doubt)
+            // Every stall is followed by such a mail. Where all is not well its end is told with the rest.
+            if machine.isReady { onLoop { $0.pointee.isStalled = false } }
         case .event(let event, let session):
             if session == number { drive(event) }
         case .asked(let question, let session):

@@ -110,6 +110,9 @@ final class ImageSession: @unchecked Sendable {
         gauge.deallocate()
     }
 
+    /// Writes have neither ended nor failed. To be asked when the loop lets no more through.
+    var hasWritesUnderWay: Bool { gauge.pointee.ended < gauge.pointee.started }
+
     /// Waits until `started` writes have ended. - Returns: false if that took too long.
     func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {
         let deadline = KeeperClock.now + milliseconds

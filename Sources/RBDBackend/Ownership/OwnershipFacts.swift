@@ -14,6 +14,8 @@ package struct OwnershipTiming: Hashable, Sendable {
     package var firstPause: Int64 = 100
     /// Bound of that pause.
     package var longestPause: Int64 = 5_000
+    /// A client that has not been answered for so long is replaced: the cluster may be well, and its sessions not.
+    package var patience: Int64 = 15_000
     /// Pause between looks for an image that does not exist, or may not be written, at present.
     package var absence: Int64 = 10_000
 

@@ -57,6 +57,11 @@ package struct OwnershipMachine: Hashable, Sendable {
     private var pause: Int64
     private var nextCheck: Int64 = 0
     private var told: OwnershipAvailability = .ready
+    /// When the cluster was first found not to answer this client.
+    private var awaySince: Int64?
+
+    /// Initiators have not been told of anything.
+    package var isReady: Bool { told == .ready }
     /// The open image was not primary once. librbd has no lock for one that was opened so, not even after its promotion
     /// (EINVAL, and writes EROFS), until it has read the header twice more: it is opened again instead.
     private var wasStandby = false
@@ -279,6 +284,7 @@ extension OwnershipMachine {
             phase = .reopening
             return [.reopen]
         case .fine:
+            awaySince = nil
             pause = timing.firstPause
             nextCheck = now + timing.check
             phase = isOwner ? .owning : .idle
@@ -297,6 +303,9 @@ extension OwnershipMachine {
     }
 
     private mutating func unreachable(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+        let since = awaySince ?? now
+        awaySince = since
+        if now - since >= timing.patience { return lose(code, now) }
         let isNews = told == .ready
         phase = .unreachable(until: now + nextPause())
         return (isNews ? [.count(.connectionLost), .note(.lost(code, wasOwner: isOwner))] : [])
@@ -312,6 +321,7 @@ extension OwnershipMachine {
 
     private mutating func lose(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         let wasOwner = isOwner
+        awaySince = nil
         if wasOwner { givenUpAt = now }
         isOwner = false
         phase = .reopening
