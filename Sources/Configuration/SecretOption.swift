@@ -1,11 +1,16 @@
 /// Options that would put a secret where it must not be: initiators read the configuration string in VPD page 83h, and every
 /// user of the machine in sysfs.
 enum SecretOption {
-    private static let keys: [StaticString] = [
-        "passphrase", "password", "passwd", "secret", "key", "encryption-passphrase", "encryption_passphrase",
-    ]
-
-    static func isSecret(_ key: Substring) -> Bool { keys.contains { key.isExactly($0) } }
+    /// Whether an option of that name is likely to hold a secret, however it is spelt.
+    static func isSecret(_ key: Substring) -> Bool {
+        let letters = key.utf8.filter { $0 != UInt8(ascii: " ") }.map { $0 | 0x20 }
+        func holds(_ word: StaticString) -> Bool {
+            let word = Array(word.description.utf8)
+            guard letters.count >= word.count else { return false }
+            return (0...(letters.count - word.count)).contains { letters[$0..<$0 + word.count].elementsEqual(word) }
+        }
+        return holds("pass") || holds("secret") || letters.suffix(3).elementsEqual("key".utf8)
+    }
 
     /// Throws for the first such option with a value; the error has not the value.
     static func refuse(in text: String) throws(ConfigurationError) {

@@ -24,7 +24,7 @@ struct SettingsProblem: Error, Equatable {
     let text: String
 }
 
-/// The part of YAML that settings files are written in (docs/adr/0014): block mappings of plain keys, two levels deep;
+/// The part of YAML that settings files are written in (docs/adr/0016): block mappings of plain keys, two levels deep;
 /// values plain or in quotes on the key's line; comments; one `---` at the start. What YAML has beyond that is refused, never
 /// read as something else, so each file that is accepted means the same to any YAML parser.
 struct SettingsText {

@@ -178,7 +178,7 @@ struct DeviceOpening: Sendable {
         do throws(BackendError) {
             let backend = try RBDBackend.open(
                 options, expectedSize: size, blockSize: profile.capacity.blockSize)
-            let ignored = image.ignoredOptions.map { "option \($0) is unknown and ignored" }
+            let ignored = image.ignoredOptions.map { "option \($0.prefix { $0 != "=" }) is unknown and ignored" }
             let notes = ignored + backend.openNotes
             let operationTimeout = backend.operationTimeoutSeconds
             var opened = try assemble(backend, node, profile, notes: notes, report)

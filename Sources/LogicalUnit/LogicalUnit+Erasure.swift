@@ -102,6 +102,7 @@ extension LogicalUnit where Backend: ~Copyable {
         // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
         let claim = backend.claimWriting()
         guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+        slots[slot].pointee.writeGeneration = backend.writeGeneration
         condition.erasure = erasure
         if immediate { detach(slot) }
         slots[slot].pointee.extent = ByteExtent(offset: 0, length: erasure.size)
@@ -147,6 +148,10 @@ extension LogicalUnit where Backend: ~Copyable {
         for _ in 0..<Self.stepsPerTurn {
             // The unit is being stopped or has lost its ring: an erasure is not worth waiting for.
             guard mode == .serving, var erasure = condition.erasure else { return failErasure(command, ECANCELED) }
+            // Lost, and perhaps back: what another gateway has written since must not be erased.
+            guard slots[slot].pointee.writeGeneration == backend.writeGeneration else {
+                return failErasure(command, EBUSY)
+            }
             let memory = slots[slot].pointee.bounce?.bytes
             if erasure.startsPass, let memory {
                 erasure.prepare(memory, blockSize: Int(profile.capacity.blockSize))

@@ -28,6 +28,7 @@ extension LogicalUnit where Backend: ~Copyable {
             let claim = backend.claimWriting()
             guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
         }
+        slots[slot].pointee.writeGeneration = backend.writeGeneration
         let extras = CommandExtras()
         extras.copy = run
         slots[slot].pointee.extras = extras
@@ -122,7 +123,13 @@ extension LogicalUnit where Backend: ~Copyable {
             let endpoint = run.isWriting ? segment.destination : segment.source
             // Bound: a copy holds up nobody but for the piece under way.
             var own = ByteExtent(offset: 0, length: 0)
-            if case .own = endpoint { own = extent }
+            if case .own = endpoint {
+                own = extent
+                // The right to write was lost since the copy began, and is perhaps back: what was read may be old.
+                if run.isWriting && slots[slot].pointee.writeGeneration != backend.writeGeneration {
+                    return failCopy(command, IOResult(code: -EBUSY))
+                }
+            }
             guard beginPiece(slot, own, admitted: admitted && step == 0) else { return hold(command) }
             guard let memory = slots[slot].pointee.bounce?.bytes ?? takeBounce(slot, byteCount: Limits.bounceBytes)
             else { return failCopy(command, IOResult(code: -ENOMEM)) }

@@ -19,6 +19,8 @@ extension RadosContext {
         for entry in profile.settings { try set(entry.name, entry.value) }
         // The unit advertises no volatile cache, and zero-copy writes need the cache off.
         try set("rbd_cache", "false")
+        // Whoever breaks a lock fences its owner, or writes of the two may mix (docs/adr/0014).
+        try set("rbd_blocklist_on_break_lock", "true")
 
         let timeout = OperationTimeout(
             configured: profile.osdOperationTimeoutSeconds,

@@ -60,6 +60,11 @@ extension RBDBackend {
     /// want the lock for it.
     public mutating func flush(ticket: IOTicket) -> Submission {
         if side.pointee.isStalled { return lost }
+        if capabilities.volatileCache && side.pointee.losses != toldLosses {
+            // What was answered and not flushed went with the client. Told once, as a disk tells a failed write-back.
+            toldLosses = side.pointee.losses
+            return .done(IOResult(code: -EIO))
+        }
         switch side.pointee.access {
         case .nothing: return lost
         case .reading: return .done(.success)

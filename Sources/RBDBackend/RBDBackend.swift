@@ -61,6 +61,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// What the loop uses of the open image. Freed with the keeper.
     let side: UnsafeMutablePointer<LoopSide>
     private let imageKeeper: ImageKeeper
+    /// Losses of a volatile cache that initiators know of.
+    var toldLosses: UInt64 = 0
     /// False once closed.
     private(set) var isOpen = true
 
@@ -154,6 +156,7 @@ private func settleCapabilities(
     let layout = try image.layout()
     let settings = image.effectiveSettings([
         "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode", "rbd_disable_zero_copy_writes",
+        "rbd_blocklist_on_break_lock",
     ])
     let geometry = ImageGeometry(
         objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
@@ -173,6 +176,11 @@ private func settleCapabilities(
     capabilities.forceUnitAccess = !capabilities.volatileCache
     if capabilities.volatileCache {
         notes.append("rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
+    }
+    if !capabilities.readOnly && settings["rbd_blocklist_on_break_lock"] == "false" {
+        notes.append(
+            "rbd_blocklist_on_break_lock is forced off by pool or image metadata: a gateway that loses its lock is not fenced, and may write on"
+        )
     }
     if !capabilities.readOnly && settings["rbd_disable_zero_copy_writes"] == "false" {
         notes.append(

@@ -57,17 +57,23 @@ package struct ImageLock: @unchecked Sendable {
         defer { rbd_lock_get_owners_cleanup(&names, count) }
         guard mode == RBD_LOCK_MODE_EXCLUSIVE else { return .failure(.resourceBusy) }
         let text = String(cString: name)
-        return .success(LockOwner(name: text, client: client(text)))
-    }
-
-    /// Number of the client with address `name` that watches the image.
-    private func client(_ name: String) -> UInt64? {
-        let address = ClientAddress(name)
-        return watchers().first { $0.name == name || (address != nil && ClientAddress($0.name) == address) }?.client
+        // Not to be read is not the same as not there: who is not there is fenced without being asked.
+        return readWatchers().map { watchers in
+            let address = ClientAddress(text)
+            let found = watchers.first { $0.name == text || (address != nil && ClientAddress($0.name) == address) }
+            return LockOwner(name: text, client: found?.client)
+        }
     }
 
     /// Clients that have the image open for writing, this one included; empty where that cannot be read.
     package func watchers() -> [(name: String, client: UInt64)] {
+        switch readWatchers() {
+        case .success(let watchers): watchers
+        case .failure: []
+        }
+    }
+
+    private func readWatchers() -> Result<[(name: String, client: UInt64)], Errno> {
         // Bound: librbd says ERANGE and how many where more room is needed.
         var count = 16
         for _ in 0..<3 {
@@ -84,10 +90,10 @@ package struct ImageLock: @unchecked Sendable {
                 rbd_watchers_list_cleanup(list.baseAddress, count)
                 return code
             }
-            if code >= 0 { return found }
-            if code != -ERANGE || count <= room || count > 4096 { break }
+            if code >= 0 { return .success(found) }
+            if code != -ERANGE || count <= room || count > 4096 { return .failure(radosErrno(code)) }
         }
-        return []
+        return .failure(.resourceBusy)
     }
 
     /// Takes the lock; nothing happens where this image holds it already.

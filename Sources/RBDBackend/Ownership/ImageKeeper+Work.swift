@@ -134,13 +134,8 @@ extension ImageKeeper {
         guard let count = started.change({ $0.first }),
             session.waitForWrites(started: count, milliseconds: ImageKeeper.drainMilliseconds)
         else { return false }
-        // A write that failed has left mail before it was counted as ended.
-        return queue.change { waiting in
-            !waiting.contains {
-                guard case .event(.writeFailed, number) = $0 else { return false }
-                return true
-            }
-        }
+        // Ordering: a write that failed says so before it is counted as ended.
+        return !session.gauge.pointee.isUncertain
     }
 
     private func answer(_ reply: OwnerReply) {
@@ -191,13 +186,25 @@ extension ImageKeeper {
     private func reopen() -> ImageState {
         if isStopping { return .failed(ECANCELED) }
         do throws(BackendError) {
+            let mustFence = machine.isTainted || session.hasUncertainWrites
+            // A group's connection is shared, and what is opened next would be barred with it: first, so that the group
+            // connects anew.
+            if mustFence, options.connectionGroup != nil, let own = session.cluster { try session.fence(by: own) }
             var notes: [String] = []
             let image = try RBDBackend.connectAndOpen(options, &notes)
             let cluster = image.context.cluster
+            guard session.isSameImage(as: image) else {
+                throw BackendError(
+                    .noSuchFileOrDirectory,
+                    """
+                    \(options.spec) is another image than the one that was opened; expected that one to come back. Remove the \
+                    LUN and add it again to serve the new image
+                    """)
+            }
             // What this client reads and writes must come after what barred its predecessor: OSDs get to know of the
             // blocklist with the first operation that carries the map's epoch.
             rados_wait_for_latest_osdmap(cluster.handle)
-            if machine.isTainted || session.hasWritesUnderWay { session.fence(by: cluster) }
+            if mustFence, cluster.instanceID != session.client { try session.fence(by: cluster) }
             let bytes = try image.size()
             guard bytes >= exportedSize else {
                 throw BackendError(
@@ -260,6 +267,8 @@ extension ImageKeeper {
 
     /// A former session's client is gone: its blocklist entry has done its duty some time from now (``PendingRemovals``).
     func noteClosed(_ old: ImageSession) {
+        // Of a group's client other images may be open still.
+        guard !LiveClients.shared.contains(old.client) else { return }
         pendingRemovals.withLock {
             $0.add(
                 old.addresses, of: old.fsid, closedAt: .milliseconds(KeeperClock.now),
@@ -290,16 +299,20 @@ extension ImageKeeper {
         return due.map { $0.components.seconds * 1000 + $0.components.attoseconds / 1_000_000_000_000_000 + 1 }
     }
 
-    /// At the end: an image with writes whose end is unknown must not give its lock back as if all was well.
-    func fenceIfTainted() {
-        guard machine.isTainted, machine.isOwner, case .success(.some(let owner)) = session.lock.owner(),
-            owner.client == session.client
-        else { return }
-        var notes: [String] = []
-        var unshared = options
-        unshared.connectionGroup = nil
-        guard let image = try? RBDBackend.connectAndOpen(unshared, &notes) else { return }
-        _ = ImageLock(image).break(owner)
+    /// At the end: an image with writes whose end is unknown must not give its lock back as if all was well. Its client
+    /// bars itself from the cluster, which needs no OSD, and whoever wants the lock breaks it.
+    ///
+    /// - Returns: false where that cannot be had either: then the image must stay open, and the lock with it.
+    func mayClose() -> Bool {
+        guard session.hasLock, machine.isTainted || session.hasUncertainWrites else { return true }
+        guard let cluster = session.cluster else { return true }
+        do throws(BackendError) {
+            try session.fence(by: cluster)
+            return true
+        } catch {
+            tell(.remark(.error, "left open with its lock, since writes of it may be on their way: \(error)"))
+            return false
+        }
     }
 
     func publish() {
@@ -354,20 +367,43 @@ extension LoopSide {
     /// Lets no more writes through.
     mutating func stopWriting(_ access: Access) {
         // What was read under the old value may be overwritten by others from here on.
-        if self.access == .writing { generation &+= 1 }
+        if self.access == .writing {
+            generation &+= 1
+            if access == .nothing { losses &+= 1 }
+        }
         self.access = access
     }
 }
 
 extension ImageSession {
     /// Bars this client from the cluster, on behalf of its successor.
-    func fence(by cluster: RadosCluster) {
+    ///
+    /// - Throws: where that is not certain; then nobody may go on as if it were.
+    func fence(by cluster: RadosCluster) throws(BackendError) {
+        guard !addresses.isEmpty else {
+            throw BackendError(
+                .addressNotAvailable, "the former client's address is not known; it cannot be fenced")
+        }
         for address in addresses {
             // librados takes the text as its own to write to, and does not.
             var text = Array(address.description.utf8CString)
-            _ = rados_blocklist_add(cluster.handle, &text, 0)
+            let code = rados_blocklist_add(cluster.handle, &text, 0)
+            if code < 0 {
+                throw failure(
+                    code, "cannot blocklist \(address)",
+                    expected: "leave to use osd blocklist, as mon 'profile rbd' has")
+            }
         }
-        rados_wait_for_latest_osdmap(cluster.handle)
+        let code = rados_wait_for_latest_osdmap(cluster.handle)
+        if code < 0, code != -blocklisted.rawValue {
+            throw failure(code, "the blocklist's map does not come", expected: "monitors that answer")
+        }
+    }
+
+    /// Whether `image` is what this session has open: a name may have a new owner.
+    func isSameImage(as image: borrowing RBDImage) -> Bool {
+        guard let headerObject, let identifier = image.identifier else { return true }
+        return headerObject == "rbd_header." + identifier && rados_ioctx_get_id(image.context.handle) == poolID
     }
 }
 

@@ -134,8 +134,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         stop()
         relay.disconnect()
         removeDueEntries()
-        fenceIfTainted()
-        session.close()
+        if mayClose() { session.close() } else { session.abandon() }
         for closer in closers { closer.join() }
         closers = []
     }
@@ -143,8 +142,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// The loop has a write and no lock for it. - Returns: what that write is answered.
     func claim() -> IOResult {
         if options.locksInBackground || isStarted {
-            side.pointee.hasClaimed = true
-            post(.claim)
+            // Only if somebody will read it: otherwise the next write claims again.
+            side.pointee.hasClaimed = post(.claim)
             return IOResult(code: -EAGAIN)
         }
         return claimNow()
@@ -156,10 +155,14 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     }
 
     /// Puts `mail` into the queue, and sees to it that somebody reads it. From any thread.
-    func post(_ mail: Mail) {
+    ///
+    /// - Returns: false if nobody will, for want of a thread, before the next mail comes.
+    @discardableResult
+    func post(_ mail: Mail) -> Bool {
         queue.change { waiting in
             if life.isStopping, case .resize(let request) = mail {
-                return request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
+                request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
+                return true
             }
             // Bound: one of each kind.
             let isThere = waiting.contains { other in
@@ -169,33 +172,35 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
                 default: false
                 }
             }
-            if isThere { return }
-            // Bound: gateways that ask are as many as there are watchers.
-            if waiting.count < 1000 { waiting.append(mail) }
-            ensureThread()
+            if isThere { return ensureThread() }
+            // Bound: whoever may write to the pool may ask, as often as it likes. All other mail is one of each kind.
+            if case .asked = mail, waiting.count >= 1000 { return true }
+            waiting.append(mail)
+            return ensureThread()
         }
     }
 
     private func wake() {
-        queue.change { _ in ensureThread() }
+        queue.change { _ in _ = ensureThread() }
     }
 
-    /// With the queue's lock held.
-    private func ensureThread() {
-        guard life.surroundings != nil, !life.isStopping, !life.isRunning else { return }
+    /// With the queue's lock held. - Returns: false if there is no thread to be had.
+    private func ensureThread() -> Bool {
+        guard life.surroundings != nil, !life.isStopping, !life.isRunning else { return true }
         let before = life.thread
         let thread = OwnedThread(name: "tcmud-rbd-keep") { [self] in
             before?.join()
             run()
         }
         // Without one the next mail tries again.
-        guard let thread else { return }
+        guard let thread else { return false }
         life.thread = thread
         life.isRunning = true
+        return true
     }
 
     private enum Turn {
-        case mail([Mail])
+        case mail(Mail)
         case end
     }
 
@@ -207,10 +212,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
                     life.isRunning = false
                     return .end
                 }
-                if !waiting.isEmpty {
-                    defer { waiting.removeAll() }
-                    return .mail(waiting)
-                }
+                // One at a time: what has come meanwhile is to be seen, and what is left to be answered at a stop.
+                if !waiting.isEmpty { return .mail(waiting.removeFirst()) }
                 if deadline == nil {
                     life.isRunning = false
                     return .end
@@ -219,7 +222,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             }
             switch turn {
             case .end: return
-            case .mail(let mail): for each in mail where !isStopping { read(each) }
+            case .mail(let mail): read(mail)
             case nil: break
             }
             tick()

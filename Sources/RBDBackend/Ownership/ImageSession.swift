@@ -43,12 +43,15 @@ final class ImageSession: @unchecked Sendable {
     private let updates: Unmanaged<UpdateHandler>
     private var updateWatch: UInt64?
     private var image: RBDImage?
-    private let headerObject: String?
+    private(set) var headerObject: String?
+    /// Number of the image's pool.
+    let poolID: Int64
 
     /// Takes an open image over. Blocks for a few answers of OSDs.
     init(_ image: consuming RBDImage, _ options: RBDOptions, _ handlers: SessionHandlers) throws(BackendError) {
         let survey = try ImageSurvey(image)
         size = try image.size()
+        poolID = rados_ioctx_get_id(image.context.handle)
         handle = image.handle
         let cluster = image.context.cluster
         self.cluster = cluster
@@ -90,6 +93,11 @@ final class ImageSession: @unchecked Sendable {
         close()
     }
 
+    /// Leaves the image open for as long as the process lives: closing it would give back a lock that must be broken.
+    func abandon() {
+        _ = Unmanaged.passRetained(self)
+    }
+
     /// Closes the image: what was started on it is waited for, the lock is given back, watches end. Blocks, with the
     /// cluster away for the OSD time-out. The loop must not use it any longer.
     func close() {
@@ -110,8 +118,9 @@ final class ImageSession: @unchecked Sendable {
         gauge.deallocate()
     }
 
-    /// Writes have neither ended nor failed. To be asked when the loop lets no more through.
-    var hasWritesUnderWay: Bool { gauge.pointee.ended < gauge.pointee.started }
+    /// Writes of this client may be carried out yet: under way, or timed out. To be asked when the loop lets no more
+    /// through. Asked of the callbacks' own count and not of their mail, which may not have been read.
+    var hasUncertainWrites: Bool { gauge.pointee.ended < gauge.pointee.started || gauge.pointee.isUncertain }
 
     /// Waits until `started` writes have ended. - Returns: false if that took too long.
     func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {

@@ -29,6 +29,8 @@ struct LoopSide {
     var generation: UInt64 = 0
     /// True if the keeper knows that a write waits for the lock; further ones need not tell it.
     var hasClaimed = false
+    /// Counts the times that the image was lost while it could be written: what a volatile cache held is gone then.
+    var losses: UInt64 = 0
     /// An operation has timed out, and the keeper has not looked since: whatever comes would wait as long, and keep its
     /// initiator from another path.
     var isStalled = false
