@@ -22,12 +22,17 @@ def judge(case, record, oracle):
         missed.append(f"stall {record['stall_s']} s, at most {case.limit} s")
     if case.lock_stays and record["hand_overs"] != 0:
         missed.append(f"{record['hand_overs']} lock hand-overs where none is needed")
+    # Without the original's figure a bar that depends on it is not met; it is unknown, and that is said.
+    if case.limit is None and not case.lock_stays and (not oracle or "failed" in oracle):
+        missed.append("no figure of the original to compare with; run with ORACLE=1")
     if oracle and "failed" not in oracle:
         bound = max(STALL_RATIO * oracle["stall_s"], NOISE)
         if case.limit is None and record["stall_s"] > bound:
             missed.append(f"stall {record['stall_s']} s, at most {bound:.1f} s ({STALL_RATIO} x the original's)")
         if case.name == "g" and record["iops"] < THROUGHPUT_RATIO * oracle["iops"]:
             missed.append(f"{record['iops']} IOPS, at least {THROUGHPUT_RATIO * oracle['iops']:.0f} (2 x the original's)")
+    if case.name == "g" and not record["hand_overs"]:
+        missed.append("no hand-over was seen, though the path was switched")
     if case.name == "g" and record["shortest_hold_s"] is not None and record["shortest_hold_s"] < HOLD:
         missed.append(f"lock held for {record['shortest_hold_s']} s only")
     return [f"case {case.name}: {text}" for text in missed]
