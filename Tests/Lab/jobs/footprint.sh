@@ -45,9 +45,9 @@ ls "/proc/$daemon_pid/task" | while read -r task; do echo "    thread: $(< "/pro
 say "resident memory with 10 idle file LUNs: $resident KiB, of it files:" \
     "$(awk '/^RssFile:/ { print $2 }' "/proc/$daemon_pid/status") KiB, the kernel's rings: $rings KiB"
 say "threads with 10 idle file LUNs: $threads"
-# What is installed has Swift's runtime inside; a debug build has it as libraries, with more pages of its own.
+# What is installed has Swift's runtime inside; a debug build has it as libraries, with more pages of its own (45 MiB seen, 44 of them files).
 limit_mib=40
-! grep -q libswiftCore "/proc/$daemon_pid/maps" || limit_mib=46
+! grep -q libswiftCore "/proc/$daemon_pid/maps" || limit_mib=48
 if ours; then
     ((resident - rings < limit_mib * 1024)) ||
         fail "resident memory without the rings is $((resident - rings)) KiB, expected less than $limit_mib MiB"
