@@ -209,7 +209,9 @@ private func noteLock(_ image: borrowing RBDImage, _ notes: inout [String]) {
     if image.hasExclusiveLock() == false {
         notes.append("the image lacks the exclusive-lock feature: nothing keeps a second gateway from writing it")
     } else if let owner = image.lockOwner() {
-        notes.append("the image is in use: \(owner) owns its exclusive lock, and writes wait until it is given up")
+        notes.append(
+            "the image is in use: \(owner) owns its exclusive lock; the first write here asks for it, or takes it away"
+        )
     }
 }
 

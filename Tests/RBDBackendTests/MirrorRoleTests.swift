@@ -1,4 +1,3 @@
-import Glibc
 import RBDBackend
 import Testing
 
@@ -13,23 +12,5 @@ struct MirrorRoleTests {
     func role(enabled: Bool, primary: Bool, role: MirrorRole) {
         #expect(MirrorRole(enabled: enabled, primary: primary) == role)
         #expect(role.allowsWriting == !(enabled && !primary))
-    }
-
-    @Test("errors that may mean a demotion")
-    func suspects() {
-        let suspects = (-140...0).filter { MirrorRole.isSuspect(Int32($0)) }
-        #expect(suspects == [-Int(EROFS), -Int(EPERM)])
-    }
-
-    @Test("a copy is always asked about again, and sooner where nothing tells of its promotion")
-    func patience() throws {
-        let modes: [MirrorMode?] = [nil, .journal, .snapshot]
-        for mode in modes { #expect(MirrorRole.nonPrimary.patience(mode) != nil) }
-        #expect(
-            try #require(MirrorRole.nonPrimary.patience(.journal))
-                < #require(MirrorRole.nonPrimary.patience(.snapshot)))
-        #expect(MirrorRole.primary.patience(.journal) != nil, "its demotion shows only in failing operations")
-        #expect(MirrorRole.primary.patience(.snapshot) == nil)
-        for mode in modes { #expect(MirrorRole.none.patience(mode) == nil) }
     }
 }

@@ -363,50 +363,6 @@ extension ImageKeeper {
     }
 }
 
-extension LoopSide {
-    /// Lets no more writes through.
-    mutating func stopWriting(_ access: Access) {
-        // What was read under the old value may be overwritten by others from here on.
-        if self.access == .writing {
-            generation &+= 1
-            if access == .nothing { losses &+= 1 }
-        }
-        self.access = access
-    }
-}
-
-extension ImageSession {
-    /// Bars this client from the cluster, on behalf of its successor.
-    ///
-    /// - Throws: where that is not certain; then nobody may go on as if it were.
-    func fence(by cluster: RadosCluster) throws(BackendError) {
-        guard !addresses.isEmpty else {
-            throw BackendError(
-                .addressNotAvailable, "the former client's address is not known; it cannot be fenced")
-        }
-        for address in addresses {
-            // librados takes the text as its own to write to, and does not.
-            var text = Array(address.description.utf8CString)
-            let code = rados_blocklist_add(cluster.handle, &text, 0)
-            if code < 0 {
-                throw failure(
-                    code, "cannot blocklist \(address)",
-                    expected: "leave to use osd blocklist, as mon 'profile rbd' has")
-            }
-        }
-        let code = rados_wait_for_latest_osdmap(cluster.handle)
-        if code < 0, code != -blocklisted.rawValue {
-            throw failure(code, "the blocklist's map does not come", expected: "monitors that answer")
-        }
-    }
-
-    /// Whether `image` is what this session has open: a name may have a new owner.
-    func isSameImage(as image: borrowing RBDImage) -> Bool {
-        guard let headerObject, let identifier = image.identifier else { return true }
-        return headerObject == "rbd_header." + identifier && rados_ioctx_get_id(image.context.handle) == poolID
-    }
-}
-
 extension OwnershipAvailability {
     /// In the words of the unit.
     fileprivate var forUnit: BackendAvailability {

@@ -35,3 +35,15 @@ struct LoopSide {
     /// initiator from another path.
     var isStalled = false
 }
+
+extension LoopSide {
+    /// Lets no more writes through.
+    mutating func stopWriting(_ access: Access) {
+        // What was read under the old value may be overwritten by others from here on.
+        if self.access == .writing {
+            generation &+= 1
+            if access == .nothing { losses &+= 1 }
+        }
+        self.access = access
+    }
+}
