@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
@@ -108,9 +109,19 @@ int clinux_stay_on_cpu(int cpu) {
     return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
 }
 
+void clinux_use_process_cpus(void) {
+    cpu_set_t whole, own;
+    if (sched_getaffinity(getpid(), sizeof whole, &whole) != 0) return;
+    if (sched_getaffinity(0, sizeof own, &own) != 0 || CPU_EQUAL(&whole, &own)) return;
+    sched_setaffinity(0, sizeof whole, &whole);
+}
+
 int clinux_usable_cpus(void) {
     cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    // EINVAL: the kernel knows more CPUs than the set has room for.
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > INT_MAX ? INT_MAX : (int)online;
 }
 
 int64_t clinux_write_vector(int fd, const struct iovec *segments, int count, int64_t offset, bool nowait) {

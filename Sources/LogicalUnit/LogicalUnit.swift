@@ -6,7 +6,7 @@ internal import TCMURing
 /// One logical unit at work: ring -> command -> backend -> ring.
 ///
 /// Owned by one loop thread. Nothing here allocates (but for a look at the space left, one in 256 MiB written), locks,
-/// reads a clock or makes a system call per READ or WRITE; the loop gives the time, the ring is rung once per turn.
+/// reads a clock or makes a system call per READ or WRITE; the loop gives the time, the ring is rung once for up to sixteen answers.
 struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// What the unit does with its ring.
     enum Mode {

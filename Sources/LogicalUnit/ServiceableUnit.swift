@@ -27,7 +27,7 @@ public protocol ServiceableUnit: AnyObject, Sendable {
         _ chain: UnsafeMutablePointer<CompletionNode>
     ) -> UnsafeMutablePointer<CompletionNode>?
 
-    /// One turn: takes commands, submits, collects, publishes, rings once. - Returns: what comes next.
+    /// One turn: takes commands, submits, collects, publishes, rings. - Returns: what comes next.
     ///
     /// - Parameter now: coarse milliseconds, read once per pass of the loop.
     func service(now: Int64) -> ServiceResult

@@ -12,8 +12,8 @@ public final class OwnedThread: Sendable {
     ///
     /// - Parameters:
     ///   - name: shown by `ps -L` and `top -H`; the kernel keeps its first 15 bytes.
-    ///   - cpu: the CPU that the thread stays on, and the threads that it starts; nil, or one that this process may not
-    ///     use, leaves it to the scheduler.
+    ///   - cpu: the CPU that the thread stays on; nil, or one that this process may not use, leaves it to the scheduler,
+    ///     also where the starting thread stays on one.
     ///   - body: the thread's whole work; the thread ends when it returns.
     /// - Returns: nil where the system has no thread left to give (EAGAIN).
     public init?(name: String, cpu: Int? = nil, body: @escaping @Sendable () -> Void) {
@@ -65,7 +65,12 @@ private func runOwnedThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutab
     guard let argument else { return nil }
     let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
     clinux_set_thread_name(start.name)
-    if let cpu = start.cpu { _ = clinux_stay_on_cpu(CInt(clamping: cpu)) }
+    if let cpu = start.cpu {
+        _ = clinux_stay_on_cpu(CInt(clamping: cpu))
+    } else {
+        // A loop on a CPU of its own starts keepers, and those librbd's threads: none of them belongs there.
+        clinux_use_process_cpus()
+    }
     start.body()
     return nil
 }

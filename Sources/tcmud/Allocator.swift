@@ -1,8 +1,8 @@
 import CAllocator
 import Logging
 
-/// Which allocator serves the process, checked at start because it is worth a quarter of the throughput on RBD and
-/// nobody notices when it is missing.
+/// Which allocator serves the process: librbd allocates dozens of times per command, on some hosts its speed is the
+/// allocator's (docs/tuning.md), and nobody notices when another one has been preloaded.
 enum Allocator {
     /// Says in the log where malloc comes from; a warning if it is not tcmalloc, with which the daemon is linked.
     static func report(to logger: Logger) {
@@ -14,7 +14,7 @@ enum Allocator {
             logger.warning(
                 """
                 malloc comes from \(file), not from tcmalloc (\(version)), with which this daemon is linked: something \
-                is preloaded. Expect less throughput from RBD images
+                is preloaded. Expect another throughput from RBD images, and measure it
                 """)
         }
     }

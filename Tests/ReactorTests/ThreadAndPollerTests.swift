@@ -51,6 +51,28 @@ struct OwnedThreadTests {
         #expect(before == after)
     }
 
+    @Test("the CPU of a thread that stays on one is not handed on to the threads it starts") func cpus() throws {
+        func allowed(_ status: String) -> Substring? {
+            status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }?.dropFirst(18).drop {
+                $0 == "\t"
+            }
+        }
+        let whole = try #require(allowed(Self.file("/proc/self/status")))
+        let first = try #require(Int(whole.prefix { $0.isNumber }))
+        let (inner, outer) = (Report(), Report())
+        let pinned = try #require(
+            OwnedThread(name: "pinned", cpu: first) {
+                outer.text.withLock { $0 = Self.file("/proc/thread-self/status") }
+                let free = OwnedThread(name: "free") {
+                    inner.text.withLock { $0 = Self.file("/proc/thread-self/status") }
+                }
+                free?.join()
+            })
+        pinned.join()
+        #expect(allowed(outer.text.withLock { $0 }) == "\(first)")
+        #expect(allowed(inner.text.withLock { $0 }) == whole)
+    }
+
     @Test("ownership holds on the owner's thread alone") func ownership() throws {
         let check = OwnerCheck()
         #expect(check.holds)

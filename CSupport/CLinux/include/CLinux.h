@@ -18,7 +18,9 @@
 void clinux_set_thread_name(const char *name);
 /// Keeps the calling thread on one CPU: 0 or -errno (-EINVAL: no such CPU, or not one of this process's).
 int clinux_stay_on_cpu(int cpu);
-/// CPUs that the calling thread may run on.
+/// Lets the calling thread run wherever the process's first thread may, whatever it inherited; failure ignored.
+void clinux_use_process_cpus(void);
+/// CPUs that the calling thread may run on; those online where there are more than a CPU set has room for.
 int clinux_usable_cpus(void);
 
 // --- files ---
