@@ -26,7 +26,7 @@ public struct DeviceConfiguration: Equatable, Sendable {
     /// without gluing its neighbours together. Given more than once, the last one counts.
     ///
     /// - Throws: if the subtype is empty, a time-out is not a number, or the text holds a NUL
-    ///   or, for an image, an option that is called after a secret.
+    ///   or an option that is called after a secret.
     public init(parsing text: String) throws(ConfigurationError) {
         guard !text.utf8.contains(0) else {
             throw ConfigurationError(field: "configuration", value: text, expected: "a text without NUL bytes")
@@ -37,7 +37,7 @@ public struct DeviceConfiguration: Equatable, Sendable {
                 field: "configuration", value: text, expected: "<subtype>/<configuration>, as in rbd/pool/image")
         }
         // Before anything else, or another problem's message would repeat it.
-        if subtype == "rbd" { try SecretOption.refuse(in: text) }
+        try SecretOption.refuse(in: text, fromPart: subtype == "rbd" ? 0 : 1)
         guard var rest = Substring(text).cut(atFirst: "/")?.after else {
             parameters = ""
             commandTimeout = nil

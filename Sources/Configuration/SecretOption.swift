@@ -9,12 +9,16 @@ enum SecretOption {
             guard letters.count >= word.count else { return false }
             return (0...(letters.count - word.count)).contains { letters[$0..<$0 + word.count].elementsEqual(word) }
         }
-        return holds("pass") || holds("secret") || letters.suffix(3).elementsEqual("key".utf8)
+        // "passive" and its like are refused with the rest: nothing that is called so is an option.
+        return holds("pass") || holds("pwd") || holds("secret") || holds("token") || holds("psk") || holds("cred")
+            || letters.suffix(3).elementsEqual("key".utf8)
     }
 
     /// Throws for the first such option with a value; the error has not the value.
-    static func refuse(in text: String) throws(ConfigurationError) {
-        for part in Substring(text).parts(separatedBy: ";") {
+    ///
+    /// - Parameter first: the first part, of those between semicolons, that may be an option: a file's name may hold `=`.
+    static func refuse(in text: String, fromPart first: Int) throws(ConfigurationError) {
+        for part in Substring(text).parts(separatedBy: ";").dropFirst(first) {
             guard let (key, value) = part.cut(atFirst: "="), !value.isEmpty, isSecret(key) else { continue }
             throw ConfigurationError(
                 field: String(key), value: "…",

@@ -34,7 +34,7 @@ extension Device {
     func hear(_ notice: BackendNotice) {
         switch notice {
         case .availability(let availability): storage(is: availability)
-        case .remark(let level, let line): logger.log(level: Logger.Level(level), "\(label): \(line)")
+        case .remark(let level, let line): logger.log(level: Logger.Level(level), "\(label): \(line.printable)")
         case .sizeDiffers(let bytes):
             logger.warning(
                 """

@@ -145,8 +145,8 @@ actor Device {
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)
         startKeeper(of: opened.unit, loop, reporter)
-        for note in opened.notes { logger.warning("\(label): \(note)") }
-        for remark in opened.remarks { logger.info("\(label): \(remark)") }
+        for note in opened.notes { logger.warning("\(label): \(note.printable)") }
+        for remark in opened.remarks { logger.info("\(label): \(remark.printable)") }
         let action = life.opened()
         guard action == .serve || action == .serveAndRecover else {
             await retire()
@@ -168,7 +168,7 @@ actor Device {
     private func openFailed(_ failure: OpenFailure) async -> Bool {
         logger.error(
             """
-            \(label): \(config) cannot be opened: \(failure.message) (errno \(failure.errno.rawValue))
+            \(label): \(config) cannot be opened: \(failure.message.printable) (errno \(failure.errno.rawValue))
             """)
         switch life.openFailed() {
         case .refuse:

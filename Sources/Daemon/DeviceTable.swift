@@ -132,7 +132,7 @@ actor DeviceTable {
             let node = try UIONode(minor: announced.minor, sysfs: environment.service.sysfsRoot)
             begin(node, origin: .added, request: announced.request)
         } catch {
-            logger.error("\(announced.name.printable): \(error)")
+            logger.error("\(DeviceConfiguration.withoutSecrets(announced.name).printable): \(error)")
             if let request = announced.request { environment.reply(request, .operationNotSupportedByDevice) }
         }
     }

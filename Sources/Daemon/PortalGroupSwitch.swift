@@ -87,16 +87,18 @@ actor PortalGroupSwitch {
         guard !isSettling else { return }
         isSettling = true
         defer { isSettling = false }
+        // Groups that could not be enabled in this round: one of them must not keep the others waiting.
+        var failed: Set<PortalGroup> = []
         while true {
             if let group = wanted.subtracting(disabled).subtracting(refused).min(by: before) {
                 await disable(group)
-            } else if let group = disabled.subtracting(wanted).min(by: before) {
-                guard await enable(group) else {
-                    try? await ControlThread.sleep(for: .seconds(2))
-                    continue
-                }
-            } else {
+            } else if let group = disabled.subtracting(wanted).subtracting(failed).min(by: before) {
+                if await !enable(group) { failed.insert(group) }
+            } else if failed.intersection(disabled).subtracting(wanted).isEmpty {
                 return
+            } else {
+                try? await ControlThread.sleep(for: .seconds(2))
+                failed = []
             }
         }
     }

@@ -29,6 +29,12 @@ extension RBDImage {
         let passphrase = try PassphraseFile(encryption.passphraseFile)
         let lengths = ImageEncryption.lengths(
             count: passphrase.count, endsLine: passphrase.endsLine, libraryVersion: loadedLibraryVersion())
+        // Order: an image whose OSDs do not answer fails here, not in one of the few places that others wait for.
+        let readable = readFirstSector(handle)
+        guard readable >= 0 else {
+            throw failure(
+                CInt(clamping: readable), "cannot read the header of image \(spec)", expected: "OSDs that answer")
+        }
         var code: CInt = -EINVAL
         for length in lengths {
             code = passphrase.withBytes { text in keySlots.use { load(handle, encryption.format, text, length) } }
@@ -37,6 +43,13 @@ extension RBDImage {
         guard code >= 0 else { throw refusal(code, handle, encryption, spec) }
         return passphrase.isWorldReadable
             ? ["passphrase file \(encryption.passphraseFile) may be read by every user of this machine"] : []
+    }
+
+    /// - Returns: bytes read, or a negative errno.
+    private static func readFirstSector(_ handle: rbd_image_t) -> Int {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { block in
+            Int(rbd_read(handle, 0, block.count, block.baseAddress))
+        }
     }
 
     private static func load(
@@ -67,10 +80,7 @@ extension RBDImage {
         let tried = "cannot unlock image \(spec) as \(encryption.format.rawValue)"
         switch code {
         case -EPERM:
-            let isReadable = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { block in
-                rbd_read(handle, 0, block.count, block.baseAddress) >= 0
-            }
-            guard isReadable else { break }
+            guard readFirstSector(handle) >= 0 else { break }
             return BackendError(
                 .notPermitted,
                 "\(tried): the passphrase in \(encryption.passphraseFile) is wrong; expected one that opens a key slot"

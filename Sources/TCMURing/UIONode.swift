@@ -20,8 +20,10 @@ public struct UIODeviceName: Equatable, Sendable {
         // Bytes, not Characters: a combining accent would glue itself to the slash before it.
         let parts = name.utf8.split(separator: UInt8(ascii: "/"), maxSplits: 3, omittingEmptySubsequences: false)
         guard parts[0].elementsEqual("tcm-user".utf8), parts.count > 1 else { throw .foreign }
+        // Without the configuration text: it may hold what is nobody's business, and errors go into the log.
+        let beginning = parts.prefix(3).map { String(Substring($0)) }.joined(separator: "/")
         let malformed = UIONodeError.Reason.malformed(
-            value: name, expected: "tcm-user/<hba>/<device>[/<dev_config>]")
+            value: beginning, expected: "tcm-user/<hba>/<device>[/<dev_config>]")
         guard parts.count > 2, parts[1].first != UInt8(ascii: "+"), let hba = UInt32(Substring(parts[1])) else {
             throw malformed
         }

@@ -133,6 +133,25 @@ struct PortalGroupSwitchTests {
         #expect(gateway.noted.isEmpty)
     }
 
+    @Test("a group that cannot be switched on keeps no other one waiting", .timeLimit(.minutes(1)))
+    func oneFails() async throws {
+        let gateway = Gateway()
+        for tag in [1, 2] {
+            gateway.tree.write(
+                "iscsi/\(Self.target)/tpgt_\(tag)\n",
+                to: "\(Self.journal)/portal-group,iscsi,\(Self.target),tpgt_\(tag)")
+        }
+        gateway.tree.addPort(1, target: Self.target, index: 1, enable: "neither")
+        let groups = gateway.makeSwitch()
+        let recovery = Task { await groups.recover() }
+        while gateway.enable(2) != "1" { try await Task.sleep(for: .milliseconds(5)) }
+        gateway.tree.addPort(1, target: Self.target, index: 1, enable: "0")
+        await recovery.value
+        #expect(gateway.enable(1) == "1")
+        #expect(gateway.noted.isEmpty)
+        #expect(gateway.log.contains("iscsi/\(Self.target)/tpgt_1 cannot be enabled again"))
+    }
+
     @Test("what else lies in the directory is no note")
     func hostile() async throws {
         let gateway = Gateway()

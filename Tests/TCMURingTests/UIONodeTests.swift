@@ -41,7 +41,11 @@ struct UIONodeTests {
         ])
     func malformed(text: String) {
         #expect(
-            throws: UIONodeError.Reason.malformed(value: text, expected: "tcm-user/<hba>/<device>[/<dev_config>]")
+            throws: UIONodeError.Reason.malformed(
+                // What it was configured with is not repeated.
+                value: text.split(separator: "/", omittingEmptySubsequences: false).prefix(3).joined(
+                    separator: "/"),
+                expected: "tcm-user/<hba>/<device>[/<dev_config>]")
         ) { try UIODeviceName(parsing: text) }
     }
 
