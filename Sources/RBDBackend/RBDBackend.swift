@@ -90,9 +90,18 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
                 .invalidArgument,
                 "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
         }
-        let capabilities = try settleCapabilities(image, options, blockSize: blockSize, notes: &notes)
+        var capabilities = try image.capabilities(options, blockSize: blockSize, &notes)
+        let (flash, note) = image.context.cluster.poolIsOnFlash(image.dataPool() ?? options.pool)
+        capabilities.solidState = flash
+        if let note { notes.append(note) }
+        if !capabilities.readOnly, let owner = image.lockOwner() {
+            notes.append(
+                "the image is in use: \(owner) owns its exclusive lock; the first write here asks for it, or takes it away"
+            )
+        }
         let role = capabilities.readOnly ? MirrorRole.none : try image.mirrorRole()
-        let keeper = try ImageKeeper(image, options, isStandby: !role.allowsWriting)
+        let told = ToldFacts(capabilities: capabilities, blockSize: blockSize, notes: notes)
+        let keeper = try ImageKeeper(image, options, told, isStandby: !role.allowsWriting)
         return RBDBackend(keeper: keeper, capabilities: capabilities, notes: notes + keeper.session.notes)
     }
 
@@ -146,72 +155,6 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         guard isOpen else { return }
         isOpen = false
         imageKeeper.close()
-    }
-}
-
-/// Settles what the unit may advertise, and notes what the operator should know.
-private func settleCapabilities(
-    _ image: borrowing RBDImage, _ options: RBDOptions, blockSize: UInt32, notes: inout [String]
-) throws(BackendError) -> BackendCapabilities {
-    let layout = try image.layout()
-    let settings = image.effectiveSettings([
-        "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode", "rbd_disable_zero_copy_writes",
-        "rbd_blocklist_on_break_lock",
-    ])
-    let geometry = ImageGeometry(
-        objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
-        discardGranularityBytes: settings["rbd_discard_granularity_bytes"].flatMap(leadingNumber) ?? 65536,
-        blockBytes: UInt64(blockSize), libraryVersion: loadedLibraryVersion())
-
-    var capabilities = BackendCapabilities()
-    capabilities.readOnly = options.readOnly || options.snapshot != nil
-    if !capabilities.readOnly {
-        capabilities.discard = geometry.discard
-        capabilities.nativeWriteSame = true
-        capabilities.nativeWriteZeroes = true
-        capabilities.nativeCompareAndWriteBytes = geometry.compareAndWriteBytes
-    }
-    // Image and pool metadata outrank what a client sets, so the cache can be on in spite of us.
-    capabilities.volatileCache = settings["rbd_cache"] == "true"
-    capabilities.forceUnitAccess = !capabilities.volatileCache
-    if capabilities.volatileCache {
-        notes.append("rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
-    }
-    if !capabilities.readOnly && settings["rbd_blocklist_on_break_lock"] == "false" {
-        notes.append(
-            "rbd_blocklist_on_break_lock is forced off by pool or image metadata: a gateway that loses its lock is not fenced, and may write on"
-        )
-    }
-    if !capabilities.readOnly && settings["rbd_disable_zero_copy_writes"] == "false" {
-        notes.append(
-            "rbd_disable_zero_copy_writes is off: writes that a stalled OSD has not taken outlast osd_op_timeout")
-    }
-    // A cache writes back in pieces of its own, and a journal's replay may end between two of one write.
-    let hasPersistentCache = settings["rbd_persistent_cache_mode"].map { $0 != "disabled" } ?? false
-    if !capabilities.readOnly && !capabilities.volatileCache && !hasPersistentCache && image.hasJournal() == false {
-        capabilities.atomicWriteBytes = geometry.atomicWriteBytes
-    }
-    capabilities.reportsAllocation = true
-    capabilities.reportsSpace = true
-    if options.encryption != nil { capabilities.restrict(toEncrypted: image.encryptionHeaderBytes, geometry) }
-    capabilities.optimalTransferBytes = layout.stripeUnitBytes
-    // Bound: librbd 16.2 has none (31,000 tried); a ring entry never holds this many.
-    capabilities.maximumSegments = 16_384
-
-    let (flash, note) = image.context.cluster.poolIsOnFlash(image.dataPool() ?? options.pool)
-    capabilities.solidState = flash
-    if let note { notes.append(note) }
-    if !capabilities.readOnly { noteLock(image, &notes) }
-    return capabilities
-}
-
-private func noteLock(_ image: borrowing RBDImage, _ notes: inout [String]) {
-    if image.hasExclusiveLock() == false {
-        notes.append("the image lacks the exclusive-lock feature: nothing keeps a second gateway from writing it")
-    } else if let owner = image.lockOwner() {
-        notes.append(
-            "the image is in use: \(owner) owns its exclusive lock; the first write here asks for it, or takes it away"
-        )
     }
 }
 

@@ -110,8 +110,10 @@ struct RBDImage: ~Copyable {
     }
 
     /// Options in force for this image, which pool and image metadata (`conf_rbd_…`) may set over ceph.conf and over
-    /// what this client has set itself.
-    func effectiveSettings(_ wanted: [String]) -> [String: String] {
+    /// what this client has set itself; none where this user may not read them, which librbd then goes without, too.
+    ///
+    /// - Throws: ETIMEDOUT, ESHUTDOWN: what is not known must not be taken for the best.
+    func effectiveSettings(_ wanted: [String]) throws(BackendError) -> [String: String] {
         // Bound: librbd 16.2 lists 77; it says ERANGE and how many where more room is needed.
         var count: CInt = 256
         var found: [String: String] = [:]
@@ -129,7 +131,11 @@ struct RBDImage: ~Copyable {
                 rbd_config_image_list_cleanup(list.baseAddress, count)
                 return code
             }
-            if code != -ERANGE || count <= room { break }
+            switch code {
+            case 0..., -EPERM, -EACCES: return found
+            case -ERANGE where count > room: continue
+            default: throw failure(code, "cannot read the image's settings", expected: "an answer from its pool")
+            }
         }
         return found
     }

@@ -58,13 +58,13 @@ extension ImageKeeper {
 
     /// Why opening failed; the same line once a minute.
     func remarkFailure(_ error: BackendError) {
-        say(.error, "opening the image anew: \(error.message); it is tried again", KeeperClock.now)
+        say(.error, "opening the image anew: \(error.message); it is tried again", KeeperClock.now, every: 60_000)
     }
 
     private func say(
-        _ level: BackendNotice.RemarkLevel, _ text: String, _ now: Int64, key: String? = nil
+        _ level: BackendNotice.RemarkLevel, _ text: String, _ now: Int64, key: String? = nil, every: Int64 = 10_000
     ) {
-        guard remarks.allows(key ?? text, now) else { return }
+        guard remarks.allows(key ?? text, now, every: every) else { return }
         tell(.remark(level, "\(options.spec): \(text)"))
     }
 }
@@ -74,9 +74,9 @@ struct RemarkLimit {
     private var last: [String: Int64] = [:]
     private var given: [Int64] = []
 
-    /// Whether the line may be written: the same one at most every 10 s.
-    mutating func allows(_ line: String, _ now: Int64) -> Bool {
-        if let before = last[line], now - before < 10_000 { return false }
+    /// Whether the line may be written: the same one at most every so many milliseconds.
+    mutating func allows(_ line: String, _ now: Int64, every: Int64) -> Bool {
+        if let before = last[line], now - before < every { return false }
         // Bound: lines with numbers in them must not pile up.
         if last.count > 100 { last.removeAll() }
         last[line] = now

@@ -40,6 +40,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     }
 
     let options: RBDOptions
+    /// What whoever comes later has to keep.
+    let told: ToldFacts
     let side: UnsafeMutablePointer<LoopSide>
     let queue = KeeperQueue<Mail>()
     /// Guarded by `queue`.
@@ -62,9 +64,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
 
     /// Takes over an image that was just opened.
     init(
-        _ image: consuming RBDImage, _ options: RBDOptions, isStandby: Bool
+        _ image: consuming RBDImage, _ options: RBDOptions, _ told: ToldFacts, isStandby: Bool
     ) throws(BackendError) {
         self.options = options
+        self.told = told
         let relay = SessionRelay()
         let session = try ImageSession(image, options, relay.handlers(session: 0))
         self.session = session
@@ -315,54 +318,4 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         // SAFETY: used on the loop's thread only.
         let side: UnsafeMutablePointer<LoopSide>
     }
-}
-
-/// A size that the kernel wants, and who waits for the answer.
-final class ResizeRequest: Sendable {
-    let bytes: UInt64
-    private let answered = KeeperQueue<Result<Void, BackendError>>()
-
-    init(bytes: UInt64) {
-        self.bytes = bytes
-    }
-
-    func answer(_ result: Result<Void, BackendError>) {
-        answered.change { $0.append(result) }
-    }
-
-    func wait() -> Result<Void, BackendError> {
-        answered.wait(until: nil) { $0.first } ?? .success(())
-    }
-}
-
-/// Leads from librados' threads to the keeper, for as long as there is one.
-final class SessionRelay: Sendable {
-    private struct Target {
-        weak var keeper: ImageKeeper?
-    }
-
-    private let target = Mutex(Target())
-
-    func connect(_ keeper: ImageKeeper) {
-        target.withLock { $0.keeper = keeper }
-    }
-
-    func disconnect() {
-        target.withLock { $0.keeper = nil }
-    }
-
-    /// Handlers of session `number`.
-    func handlers(session number: Int) -> SessionHandlers {
-        SessionHandlers(
-            writeFailed: { [self] code in keeper?.writeFailed(code, session: number) },
-            asked: { [self] question in keeper?.asked(question, session: number) },
-            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) })
-    }
-
-    /// The client of this former session is gone.
-    func closed(_ session: ImageSession) {
-        keeper?.post(.closed(session))
-    }
-
-    private var keeper: ImageKeeper? { target.withLock { $0.keeper } }
 }

@@ -118,6 +118,10 @@ final class Gateway: @unchecked Sendable {
         loop.run { [self] in backend.pointee.clientInstance }
     }
 
+    var capabilities: BackendCapabilities {
+        loop.run { [self] in backend.pointee.capabilities }
+    }
+
     var generation: UInt64 {
         loop.run { [self] in backend.pointee.writeGeneration }
     }
