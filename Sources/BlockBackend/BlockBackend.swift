@@ -34,6 +34,10 @@ public protocol BlockBackend: ~Copyable {
     /// overwritten by another gateway since. Always 0 where that right is never lost.
     var writeGeneration: UInt64 { get }
 
+    /// Counts the times that another gateway was found to have taken the right to write. A connection that was lost and made
+    /// anew, or a lock removed by hand, is none. Always 0 where that right is never lost.
+    var takeovers: UInt64 { get }
+
     /// Whether a write would be carried out now: success, or EAGAIN. Then what is missing, such as an exclusive lock, has
     /// been asked for, and the command may come again. Operations that write claim by themselves; this is for commands
     /// that read first and write what depends on it.

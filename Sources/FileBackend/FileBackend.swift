@@ -84,6 +84,9 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Never lost.
     public var writeGeneration: UInt64 { 0 }
 
+    /// None: there is no other gateway.
+    public var takeovers: UInt64 { 0 }
+
     /// Always.
     public func claimWriting() -> IOResult { .success }
 

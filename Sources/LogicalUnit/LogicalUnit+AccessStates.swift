@@ -8,8 +8,8 @@ struct AccessStateChange {
     var slot: Int?
     /// The local group becomes active/optimized.
     let optimizes: Bool
-    /// `BlockBackend.writeGeneration` when the right to write was there.
-    let generation: UInt64
+    /// `BlockBackend.takeovers` when the right to write was there.
+    let takeovers: UInt64
 }
 
 /// REPORT and SET TARGET PORT GROUPS.
@@ -56,13 +56,13 @@ extension LogicalUnit where Backend: ~Copyable {
             }
         }
         guard !plan.changes.isEmpty else {
-            if optimizes { optimizedAt = backend.writeGeneration }
+            if optimizes { optimizedAt = backend.takeovers }
             return sendNothing(command)
         }
         // One at a time; the next one finds states that it can be judged by.
         guard accessStateChange == nil else { return finish(command, .status(.busy)) }
         accessStateChange = AccessStateChange(
-            slot: command.slot, optimizes: optimizes, generation: backend.writeGeneration)
+            slot: command.slot, optimizes: optimizes, takeovers: backend.takeovers)
         slots[command.slot].pointee.deadline = now &+ Limits.identityPatience
         slots.park(command, as: .awaitingIdentity)
         report(.accessStatesWanted(plan))
@@ -72,7 +72,7 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func accessStatesChanged(_ succeeded: Bool, _ fresh: BackstoreFacts?, now: Int64) {
         guard let change = accessStateChange else { return }
         accessStateChange = nil
-        if succeeded && change.optimizes { optimizedAt = change.generation }
+        if succeeded && change.optimizes { optimizedAt = change.takeovers }
         deliver(fresh, now: now)
         guard let slot = change.slot else { return }
         let command = slots.resume(slot, from: .awaitingIdentity)
@@ -94,11 +94,12 @@ extension LogicalUnit where Backend: ~Copyable {
             optimizedAt = nil
             return
         }
-        optimizedAt = optimizedAt ?? backend.writeGeneration
+        optimizedAt = optimizedAt ?? backend.takeovers
     }
 
     /// The groups as they are: where another gateway has taken the right to write since the local group became
-    /// active/optimized, that gateway's initiators have made its group so. Told at once, and written to configfs.
+    /// active/optimized, that gateway's initiators have made its group so. Told at once, and written to configfs. A
+    /// connection that was lost and came back is no reason: nobody else would be active/optimized.
     ///
     /// Ports of an image that is not its mirror's primary one answer as standby, and so are told as that.
     private mutating func statesNow(_ facts: BackstoreFacts) -> [TargetPortGroupDescription] {
@@ -106,12 +107,12 @@ extension LogicalUnit where Backend: ~Copyable {
             let change = AccessStatePlan.Change(group: port.targetPortGroup, state: .standby)
             return AccessStatePlan([change], because: .target).applied(to: facts.targetPortGroups)
         }
-        guard let optimizedAt, optimizedAt != backend.writeGeneration, let access = facts.explicitAccess,
+        guard let optimizedAt, optimizedAt != backend.takeovers, let access = facts.explicitAccess,
             let plan = access.afterLoss
         else { return facts.targetPortGroups }
         if accessStateChange == nil {
             accessStateChange = AccessStateChange(
-                slot: nil, optimizes: false, generation: backend.writeGeneration)
+                slot: nil, optimizes: false, takeovers: backend.takeovers)
             report(.accessStatesWanted(plan))
         }
         return plan.applied(to: facts.targetPortGroups)

@@ -49,7 +49,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     /// A change of access states under way.
     var accessStateChange: AccessStateChange?
-    /// `BlockBackend.writeGeneration` under which the local group is active/optimized, where initiators set states; nil
+    /// `BlockBackend.takeovers` under which the local group is active/optimized, where initiators set states; nil
     /// while it is not.
     var optimizedAt: UInt64?
 

@@ -35,6 +35,10 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Counts the times that the exclusive lock was given up or lost, and that the image was opened again.
     public var writeGeneration: UInt64 { side.pointee.generation }
 
+    /// Counts the times that the exclusive lock was given to another gateway on its request, or found in its hands after
+    /// this client had been lost.
+    public var takeovers: UInt64 { side.pointee.takeovers }
+
     /// Success with the exclusive lock; EAGAIN without, and it is on its way.
     public mutating func claimWriting() -> IOResult {
         if capabilities.readOnly { return IOResult(code: -EROFS) }

@@ -92,6 +92,8 @@ public final class BackendScript: Sendable {
         public var mayWrite = true
         /// See `BlockBackend.writeGeneration`.
         public var generation: UInt64 = 0
+        /// See `BlockBackend.takeovers`.
+        public var takeovers: UInt64 = 0
         /// Claims made while it may not write.
         public var claims = 0
     }

@@ -28,6 +28,9 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// As the script has it.
     public var writeGeneration: UInt64 { script.ownership.generation }
 
+    /// What the script says.
+    public var takeovers: UInt64 { script.ownership.takeovers }
+
     /// As the script has it.
     public func claimWriting() -> IOResult { script.claim() }
 

@@ -158,7 +158,7 @@ struct AccessStateTests {
     func lost() async throws {
         let (rig, script) = try await start(Self.facts(.activeOptimized, .standby))
         #expect(try states(rig) == [0, 2])
-        script.ownership.generation += 1
+        script.ownership.takeovers += 1
         #expect(try states(rig) == [2, 0])
         await carryOut(rig, Self.facts(.standby, .activeOptimized))
         #expect(try states(rig) == [2, 0])
@@ -175,10 +175,18 @@ struct AccessStateTests {
         ] {
             let (rig, script) = try await start(facts)
             let before = try states(rig)
-            script.ownership.generation += 1
+            script.ownership.takeovers += 1
             #expect(try states(rig) == before && plans(rig).isEmpty)
             await rig.stop()
         }
+    }
+
+    @Test("a connection that was lost and made anew is no takeover: the local group stays what initiators made it")
+    func reconnected() async throws {
+        let (rig, script) = try await start(Self.facts(.activeOptimized, .standby))
+        script.ownership.generation += 1
+        #expect(try states(rig) == [0, 2] && plans(rig).isEmpty)
+        await rig.stop()
     }
 
     @Test("reports never take the right to write")

@@ -48,6 +48,7 @@ extension ImageKeeper {
             replace(by: fresh, isStandby: isStandby)
             for note in notes + fresh.notes { tell(.remark(.warning, note)) }
             noteSize(bytes)
+            lookForSuccessor()
             return isStandby ? .standby : .fine
         } catch {
             remarkFailure(error)

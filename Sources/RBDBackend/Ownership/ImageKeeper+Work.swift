@@ -48,7 +48,9 @@ extension ImageKeeper {
             if availability == .ready { onLoop { $0.pointee.isStalled = false } }
             tell(.availability(availability.forUnit))
         case .count(let counter): count(counter)
-        case .note(let note): remark(note)
+        case .note(let note):
+            follow(note)
+            remark(note)
         }
         return nil
     }
@@ -81,6 +83,7 @@ extension ImageKeeper {
             return .foundOwner(.nobody)
         case .success(.some(let found)):
             owner = found
+            noteFound(found)
             if found.client == session.client || found.address.map(session.addresses.contains) == true {
                 return .foundOwner(.me)
             }

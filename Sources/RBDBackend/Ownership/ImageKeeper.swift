@@ -57,6 +57,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// The owner that was looked up last, and the name that it gave.
     var owner: LockOwner?
     var ownerHost: String?
+    /// This gateway's client that was lost as owner, while it is not known who has the lock after it.
+    var formerOwner: FormerOwner?
     var status = ServiceStatus()
     var closers: [OwnedThread] = []
     var lastToldSize: UInt64 = 0

@@ -27,6 +27,8 @@ struct LoopSide {
     var size: UInt64
     /// Counts the times that writing was lost.
     var generation: UInt64 = 0
+    /// Counts the times that another gateway took the lock.
+    var takeovers: UInt64 = 0
     /// True if the keeper knows that a write waits for the lock; further ones need not tell it.
     var hasClaimed = false
     /// Counts the times that the image was lost while it could be written: what a volatile cache held is gone then.

@@ -67,6 +67,7 @@ struct ClusterOwnershipTests {
         }
         #expect(one.generation == 3)
         #expect(two.generation == 2)
+        #expect([one.takeovers, two.takeovers] == [3, 2])
         #expect([one.client, two.client] == clients)
         #expect(one.remarks.contains { $0.contains("goes back and forth with") })
         two.close()
@@ -140,11 +141,29 @@ struct ClusterOwnershipTests {
             })
         #expect(one.generation > 0)
         try one.writeThrough(block(2), block: 1)
+        #expect(one.takeovers == 0, "nobody else has had the lock")
         #expect(try one.read(block: 0) == block(1))
         #expect(try one.waits { _ in try !isBlocklisted(address) }, "\(one.remarks)")
         one.close()
         #expect(try watchers(image).isEmpty)
         #expect(try !hasLock(image))
+    }
+
+    @Test("an owner that was fenced while another gateway took the lock finds out about it")
+    func takenOver() throws {
+        let image = try ScratchImage()
+        let one = try gateway(image)
+        try one.writeThrough(block(1), block: 0)
+        let client = one.client
+        let address = try #require(try watchers(image).first)
+        let two = try gateway(image)
+        try tool("ceph osd blocklist add \(address)")
+        try two.writeThrough(block(2), block: 0)
+        #expect(one.waits { $0.client != client }, "\(one.notices)")
+        try one.writeThrough(block(3), block: 0)
+        #expect([one.takeovers, two.takeovers] == [1, 1])
+        two.close()
+        one.close()
     }
 
     @Test("every ticket comes back once when the image is replaced under writes", arguments: [1, 2, 3])

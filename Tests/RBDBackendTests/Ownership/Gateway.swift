@@ -126,6 +126,10 @@ final class Gateway: @unchecked Sendable {
         loop.run { [self] in backend.pointee.writeGeneration }
     }
 
+    var takeovers: UInt64 {
+        loop.run { [self] in backend.pointee.takeovers }
+    }
+
     var size: UInt64 {
         loop.run { [self] in backend.pointee.size }
     }
