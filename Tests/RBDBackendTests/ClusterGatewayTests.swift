@@ -40,7 +40,10 @@ final class Calls: Sendable {
 
     var handlers: HandOverMailbox.Handlers {
         HandOverMailbox.Handlers(
-            asked: { question in self.questions.withLock { $0.append(question) } },
+            asked: { question in
+                self.questions.withLock { $0.append(question) }
+                return nil
+            },
             broken: { errno in self.errors.withLock { $0.append(errno) } })
     }
 }

@@ -23,15 +23,16 @@ package final class HandOverMailbox: @unchecked Sendable {
 
     /// What is called on librados' thread. Must not block, and must not let go of the mailbox.
     package struct Handlers: Sendable {
-        /// Somebody wants the lock.
-        let asked: @Sendable (Question) -> Void
+        /// Somebody wants the lock. - Returns: what is answered at once; nil where ``HandOverMailbox/answer(_:_:host:)`` follows.
+        let asked: @Sendable (Question) -> HandOverReply.Verdict?
         /// The watch has ended, and no question comes any more: ENOTCONN where this client was blocklisted, the image
         /// removed or renamed, or the OSDs heard nothing of this client for 30 s.
         let broken: @Sendable (Errno) -> Void
 
         /// The two.
         package init(
-            asked: @escaping @Sendable (Question) -> Void, broken: @escaping @Sendable (Errno) -> Void
+            asked: @escaping @Sendable (Question) -> HandOverReply.Verdict?,
+            broken: @escaping @Sendable (Errno) -> Void
         ) {
             self.asked = asked
             self.broken = broken
@@ -177,8 +178,9 @@ private final class WatchPlace: @unchecked Sendable {
             acknowledge(notification, cookie, [])
             return
         }
-        handlers.asked(
+        let verdict = handlers.asked(
             HandOverMailbox.Question(request: request, sender: sender, notification: notification, cookie: cookie))
+        if let verdict { acknowledge(notification, cookie, HandOverReply(verdict, host: nodeName()).bytes) }
     }
 }
 

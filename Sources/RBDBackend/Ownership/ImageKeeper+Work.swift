@@ -60,11 +60,6 @@ extension ImageKeeper {
         post(.event(.writeFailed(code), session: session))
     }
 
-    /// Passes a question on. On librados' thread.
-    func asked(_ question: HandOverMailbox.Question, session: Int) {
-        post(.asked(question, session: session))
-    }
-
     private func code(_ result: Result<Void, Errno>) -> Int32 {
         switch result {
         case .success: 0

@@ -37,6 +37,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         var isStopping = false
         /// Whom the lock is taken for, if initiators say where it is to be.
         var portGroup: UInt16?
+        /// While the thread is at something: until when questions are answered for it. Nil while it waits.
+        var busyUntil: Int64?
     }
 
     let options: RBDOptions
@@ -164,24 +166,48 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// - Returns: false if nobody will, for want of a thread, before the next mail comes.
     @discardableResult
     func post(_ mail: Mail) -> Bool {
+        queue.change { put(mail, into: &$0) }
+    }
+
+    private func put(_ mail: Mail, into waiting: inout [Mail]) -> Bool {
+        if life.isStopping, case .resize(let request) = mail {
+            request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
+            return true
+        }
+        // Bound: one of each kind.
+        let isThere = waiting.contains { other in
+            switch (mail, other) {
+            case (.claim, .claim), (.doubt, .doubt): true
+            case (.event(let one, let session), .event(let another, let its)): one == another && session == its
+            default: false
+            }
+        }
+        if isThere { return ensureThread() }
+        // Bound: whoever may write to the pool may ask, as often as it likes. All other mail is one of each kind.
+        if case .asked = mail, waiting.count >= 1000 { return true }
+        waiting.append(mail)
+        return ensureThread()
+    }
+
+    /// Longest time for which questions are answered for a thread that is at something. Bound: whoever hangs for longer is
+    /// silent, and is fenced a second later.
+    private static let busyMilliseconds: Int64 = 2_000
+    /// What is answered for it: about the time of a look at a cluster that is well.
+    private static let busyHold: UInt32 = 100
+
+    /// Passes a question on, or answers it. On librados' thread.
+    ///
+    /// A look at the image, a claim or an answer of the monitors may take longer than the other gateway waits, and silence would
+    /// have it fence one that is well. So a question waits for nothing but itself: where the thread is at something
+    /// else, or has mail to read first, the answer is that the lock is kept for a moment. That is safe whatever the thread is at.
+    ///
+    /// - Returns: the answer; nil where the thread gives it.
+    func asked(_ question: HandOverMailbox.Question, session: Int) -> HandOverReply.Verdict? {
         queue.change { waiting in
-            if life.isStopping, case .resize(let request) = mail {
-                request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
-                return true
-            }
-            // Bound: one of each kind.
-            let isThere = waiting.contains { other in
-                switch (mail, other) {
-                case (.claim, .claim), (.doubt, .doubt): true
-                case (.event(let one, let session), .event(let another, let its)): one == another && session == its
-                default: false
-                }
-            }
-            if isThere { return ensureThread() }
-            // Bound: whoever may write to the pool may ask, as often as it likes. All other mail is one of each kind.
-            if case .asked = mail, waiting.count >= 1000 { return true }
-            waiting.append(mail)
-            return ensureThread()
+            let isBusy = life.busyUntil.map { KeeperClock.now < $0 } ?? !waiting.isEmpty
+            if isBusy && life.isRunning && !life.isStopping { return .hold(milliseconds: ImageKeeper.busyHold) }
+            _ = put(.asked(question, session: session), into: &waiting)
+            return nil
         }
     }
 
@@ -206,6 +232,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
 
     private enum Turn {
         case mail(Mail)
+        case timer
         case end
     }
 
@@ -213,22 +240,25 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         while true {
             let deadline = nextDeadline
             let turn = queue.wait(until: deadline) { [self] waiting -> Turn? in
-                if life.isStopping {
+                life.busyUntil = nil
+                if life.isStopping || (waiting.isEmpty && deadline == nil) {
                     life.isRunning = false
                     return .end
                 }
+                let now = KeeperClock.now
+                let isDue = deadline.map { now >= $0 } ?? false
+                guard isDue || !waiting.isEmpty else { return nil }
+                // Whoever cannot use the image should be fenced soon.
+                life.busyUntil = machine.isReady ? now + ImageKeeper.busyMilliseconds : now
                 // One at a time: what has come meanwhile is to be seen, and what is left to be answered at a stop.
-                if !waiting.isEmpty { return .mail(waiting.removeFirst()) }
-                if deadline == nil {
-                    life.isRunning = false
-                    return .end
-                }
-                return nil
+                return waiting.isEmpty ? .timer : .mail(waiting.removeFirst())
             }
             switch turn {
             case .end: return
             case .mail(let mail): read(mail)
-            case nil: break
+            case .timer: break
+            // Due since a moment ago.
+            case nil: continue
             }
             tick()
         }

@@ -8,8 +8,8 @@ internal import SystemPackage
 struct SessionHandlers: Sendable {
     /// A write ended with this positive errno.
     let writeFailed: @Sendable (Int32) -> Void
-    /// Somebody wants the lock.
-    let asked: @Sendable (HandOverMailbox.Question) -> Void
+    /// Somebody wants the lock. - Returns: what is answered at once; nil for an answer that comes later.
+    let asked: @Sendable (HandOverMailbox.Question) -> HandOverReply.Verdict?
     /// A watch broke, or the image's header changed.
     let doubted: @Sendable () -> Void
 }

@@ -34,6 +34,9 @@ final class TestLoop: Sendable {
         }
     }
 
+    /// Pieces of work that wait for those before them to end.
+    var waiting: Int { state.withLock { $0.work.count } }
+
     func end() {
         state.withLock { $0.hasEnded = true }
         thread.withLock { thread in

@@ -57,6 +57,8 @@ struct OwnershipModel: Hashable {
         case timeOut(Int)
         /// The gateway's process or link is dead to the world until it acts again: its question stays unanswered.
         case silence(Int)
+        /// The gateway is at something else: the call that brought the question answers it.
+        case deflect(Int)
         /// Somebody blocklists the gateway's client.
         case blocklist(Int)
         /// Time passes to the next deadline.
@@ -125,6 +127,10 @@ struct OwnershipModel: Hashable {
             if gateway.gateIsOpen ? mine.count < 2 : !gateway.hasClaimed { steps.append(.write(index)) }
             if kinds != .none, mine.contains(where: { !$0.isOrphan }) { steps.append(.timeOut(index)) }
             if faults, gateway.isAsked, gateway.reply == nil { steps.append(.silence(index)) }
+            let isBusy = !gateway.todo.isEmpty || gateway.inbox.first != .peerAsks
+            if faults, isBusy, gateway.reply == nil, gateway.inbox.contains(.peerAsks) {
+                steps.append(.deflect(index))
+            }
             if faults, clients < 5, !blocklisted.contains(gateway.client) { steps.append(.blocklist(index)) }
         }
         for client in Set(queue.map(\.client)).sorted() { steps.append(.carryOut(client)) }
@@ -161,6 +167,9 @@ struct OwnershipModel: Hashable {
         case .carryOut(let client): carryOut(client)
         case .timeOut(let index): timeOut(index)
         case .silence(let index): gateways[index].reply = .silence
+        case .deflect(let index):
+            gateways[index].reply = .hold(100)
+            gateways[index].inbox.removeAll { $0 == .peerAsks }
         case .blocklist(let index): blocklist(gateways[index].client)
         case .tick:
             guard let next = nextDeadline else { return }
