@@ -111,6 +111,21 @@ struct ClusterMailboxTests {
         #expect(answers.silent.count == 1)
     }
 
+    @Test("a call is heard by who is there, and nobody is asked for anything")
+    func called() throws {
+        let scratch = try ScratchImage()
+        let one = try GatewayImage(scratch.options)
+        let two = try GatewayImage(scratch.options)
+        let calls = Calls()
+        let calling = try one.mailbox(Calls().handlers)
+        #expect(try calling.hears(two.client, milliseconds: 5000).get() == false)
+        let called = try two.mailbox(calls.handlers)
+        #expect(try calling.hears(two.client, milliseconds: 5000).get())
+        #expect(try calling.hears(12345, milliseconds: 5000).get() == false)
+        #expect(calls.questions.withLock { $0.isEmpty })
+        withExtendedLifetime(called) {}
+    }
+
     @Test("bytes that are no message are answered at once, with nothing")
     func garbage() throws {
         let scratch = try ScratchImage()

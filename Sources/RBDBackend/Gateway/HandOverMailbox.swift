@@ -85,8 +85,28 @@ package final class HandOverMailbox: @unchecked Sendable {
     package func ask(_ request: HandOverRequest, milliseconds: Int) -> Result<NotifyAnswers, Errno> {
         // Bound: nobody waits longer for a hand-over than for an OSD.
         let seconds = (min(max(milliseconds, 1), 60_000) + 999) / 1000
-        let bytes = request.bytes.map { CChar(bitPattern: $0) }
-        let outcome = AwaitedCall.run(milliseconds: seconds * 1000 + 1000) { completion, call in
+        return notify(request.bytes, seconds: seconds, milliseconds: seconds * 1000 + 1000)
+    }
+
+    /// Whether client `number` has a mailbox for this image and is there. Whoever lives answers in milliseconds; blocks
+    /// for `milliseconds` at most.
+    ///
+    /// - Returns: false also where some other watcher keeps silent, as who was silent is not known before a whole second is
+    ///   over; errors as of `ask`.
+    package func hears(_ number: UInt64, milliseconds: Int) -> Result<Bool, Errno> {
+        switch notify(HandOverCall.bytes, seconds: 1, milliseconds: milliseconds) {
+        case .success(let answers): .success(answers.answers.contains { $0.client == number })
+        case .failure(.timedOut): .success(false)
+        case .failure(let errno): .failure(errno)
+        }
+    }
+
+    /// - Parameters:
+    ///   - seconds: how long the OSD waits for answers.
+    ///   - milliseconds: how long the OSD is waited for.
+    private func notify(_ message: [UInt8], seconds: Int, milliseconds: Int) -> Result<NotifyAnswers, Errno> {
+        let bytes = message.map { CChar(bitPattern: $0) }
+        let outcome = AwaitedCall.run(milliseconds: milliseconds) { completion, call in
             rados_aio_notify(
                 place.handle, place.object, completion, bytes, CInt(clamping: bytes.count), UInt64(seconds) * 1000,
                 call.answer, call.answerLength)

@@ -22,6 +22,13 @@ package struct HandOverRequest: Sendable, Equatable {
     }
 }
 
+/// A call to which everybody who has a mailbox answers at once, with nothing, from the call that brings it. To those who know no such
+/// message it is one that they do not understand, and they do the same.
+package enum HandOverCall {
+    /// The message's bytes.
+    package static let bytes = HandOverCodec.encode(kind: 2, value: 0, host: "")
+}
+
 /// What is answered to ``HandOverRequest``.
 package struct HandOverReply: Sendable, Equatable {
     /// What has become of the lock.

@@ -86,14 +86,19 @@ extension ImageKeeper {
         }
     }
 
+    /// Longest wait for a sign of life from a process of this machine. For one that was killed, the daemon's own predecessor as
+    /// a rule, initiators wait all of it.
+    private static let callMilliseconds = 300
+
     /// Whether nobody is there to be asked: the owner's watch is over, or the owner was a process of this machine that has
-    /// ended, whose watch goes on for 30 s.
+    /// ended, whose watch goes on for 30 s. The address alone does not tell: other clients may have the same one.
     private func isDead(_ owner: LockOwner) -> Bool {
         guard let client = owner.client else { return true }
-        guard let address = owner.address, session.addresses.contains(where: { $0.hasSameHost(as: address) }) else {
-            return false
-        }
-        return !LiveClients.shared.contains(client)
+        guard let address = owner.address, session.addresses.contains(where: { $0.hasSameHost(as: address) }),
+            !LiveClients.shared.contains(client), let mailbox = session.mailbox
+        else { return false }
+        // Not the question itself: giving the lock back may take longer than this wait.
+        return mailbox.hears(client, milliseconds: ImageKeeper.callMilliseconds) == .success(false)
     }
 
     private func askOwner() -> OwnershipEvent {

@@ -219,8 +219,8 @@ private func imageWasUpdated(_ argument: UnsafeMutableRawPointer?) {
     Unmanaged<UpdateHandler>.fromOpaque(argument).takeUnretainedValue().changed()
 }
 
-/// The cluster clients of this process: a lock's owner at one of this machine's addresses that is not among them is a
-/// process that has ended.
+/// The cluster clients of this process. A lock's owner at one of this machine's addresses that is not among them is a
+/// process that has ended, or another one that has the same address.
 final class LiveClients: Sendable {
     static let shared = LiveClients()
     /// How many images each has open.

@@ -61,4 +61,55 @@ struct ClusterHandOverTests {
         #expect(one.remarks.allSatisfy { !$0.contains("opened anew") }, "\(one.remarks)")
         one.close()
     }
+
+    @Test("an owner at this machine's address is asked if its process lives")
+    func sameAddress() throws {
+        let image = try ScratchImage()
+        let calls = Calls()
+        // None of the clients that the keeper knows as this process's own.
+        let other = try GatewayImage(image.options)
+        let mailbox = try other.mailbox(calls.handlers)
+        try other.lock.acquire().get()
+        let two = try image.gateway()
+        #expect(try two.write(block(2), block: 0) == -EAGAIN)
+        #expect(eventually { calls.questions.withLock { !$0.isEmpty } }, "\(two.notices)")
+        try other.lock.release().get()
+        mailbox.answer(try #require(calls.questions.withLock { $0.first }), .released)
+        try two.writeThrough(block(2), block: 0)
+        #expect(try !isBlocklisted("\(try #require(other.addresses.first))"))
+        #expect(!two.remarks.contains { $0.contains("takes the exclusive lock away") }, "\(two.remarks)")
+        two.close()
+    }
+
+    @Test(
+        "an owner at this machine's address without a mailbox, or whose process was killed, is fenced",
+        arguments: [true, false])
+    func noAnswer(isKilled: Bool) async throws {
+        let image = try ScratchImage()
+        let name = image.options.image
+        var living: GatewayImage?
+        if isKilled {
+            await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
+                var options = RBDOptions(pool: scratchPool, image: name)
+                let conf = try #require(scratchCluster)
+                options.confPath = conf
+                let owner = try GatewayImage(options)
+                let mailbox = try owner.mailbox(Calls().handlers)
+                try owner.lock.acquire().get()
+                kill(getpid(), SIGKILL)
+                withExtendedLifetime(mailbox) {}
+            }
+        } else {
+            living = try GatewayImage(image.options)
+            try living?.lock.acquire().get()
+        }
+        let address = try #require(try image.watchers().first)
+        let two = try image.gateway()
+        try two.writeThrough(block(2), block: 0)
+        #expect(try isBlocklisted(address))
+        #expect(two.remarks.contains { $0.contains("takes the exclusive lock away") }, "\(two.remarks)")
+        two.close()
+        _ = try? tool("ceph osd blocklist rm \(address)")
+        withExtendedLifetime(living) {}
+    }
 }
