@@ -35,6 +35,14 @@ extension Device {
         switch notice {
         case .availability(let availability): storage(is: availability)
         case .remark(let level, let line): logger.log(level: Logger.Level(level), "\(label): \(line.printable)")
+        case .sizeDiffers(let bytes) where bytes == openedBytes:
+            logger.notice("\(label): the image has \(bytes) bytes again, as many as are exported")
+        case .sizeDiffers(let bytes) where bytes < openedBytes:
+            logger.error(
+                """
+                \(label): the image was shrunk to \(bytes) bytes, and \(openedBytes) are exported. Commands beyond its end \
+                fail; expected nobody to shrink an image in use. Resize it to \(openedBytes) bytes, or remove the LUN
+                """)
         case .sizeDiffers(let bytes):
             logger.warning(
                 """

@@ -9,7 +9,7 @@ extension RBDBackend {
     /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
-        if side.pointee.readsNeedLock, let refusal = refusalToWrite() { return refusal }
+        if side.pointee.readsNeedLock, let refusal = refusalToWrite(nil) { return refusal }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
@@ -34,7 +34,7 @@ extension RBDBackend {
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
-        if let refusal = refusalToWrite() { return refusal }
+        if let refusal = refusalToWrite(extent) { return refusal }
         if durable && capabilities.volatileCache { return writeThroughCache(extent, segments, ticket) }
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
@@ -80,7 +80,7 @@ extension RBDBackend {
     /// `rbd_discard_granularity_bytes`), and the range would not read zeros. `rbd_aio_write_zeroes` is the same
     /// operation with a granularity of one byte.
     public mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
-        if let refusal = refusalToWrite() { return refusal }
+        if let refusal = refusalToWrite(extent) { return refusal }
         return submitWrite(ticket) {
             rbd_aio_write_zeroes(handle, extent.offset, Int(extent.length), $0, 0, 0)
         }
@@ -96,7 +96,7 @@ extension RBDBackend {
     public mutating func writeSame(
         _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
     ) -> Submission {
-        if let refusal = refusalToWrite() { return refusal }
+        if let refusal = refusalToWrite(extent) { return refusal }
         if let pattern = linear(segments, patternLength) {
             return submitWrite(ticket) {
                 rbd_aio_writesame(handle, extent.offset, Int(extent.length), pattern, patternLength, $0, 0)
@@ -113,7 +113,7 @@ extension RBDBackend {
     public mutating func compareAndWrite(
         _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
     ) -> Submission {
-        if let refusal = refusalToWrite() { return refusal }
+        if let refusal = refusalToWrite(extent) { return refusal }
         // Bound: at most one block, capabilities.nativeCompareAndWriteBytes.
         let half = Int(extent.length)
         let mismatch = ticket.detailAddress
@@ -141,7 +141,12 @@ extension RBDBackend {
 
     /// Nil with the right to write. Writes to a snapshot end here, too: from librbd the same errno means that another client
     /// has the exclusive lock (`Completions.swift`).
-    private mutating func refusalToWrite() -> Submission? {
+    private mutating func refusalToWrite(_ extent: ByteExtent?) -> Submission? {
+        // An image that was shrunk: librbd would cut a write short and call it a success.
+        let end = side.pointee.end
+        if let extent, extent.offset > end || extent.length > end - extent.offset {
+            return .done(IOResult(code: -EIO))
+        }
         if side.pointee.access == .writing && !capabilities.readOnly && !side.pointee.isStalled { return nil }
         if side.pointee.isStalled { return lost }
         let claim = claimWriting()

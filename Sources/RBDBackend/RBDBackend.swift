@@ -54,10 +54,9 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     public mutating func operationFailed(_ code: Int32) {
         switch code {
         case -ETIMEDOUT:
-            // Order: before the keeper's mail, whose reading ends it.
-            side.pointee.isStalled = imageKeeper.isStarted
-            imageKeeper.doubt()
-        case -ESHUTDOWN, -ENOTCONN, -ENOENT: imageKeeper.doubt()
+            // Only if the mail will be read, which is what ends it: on this loop, and so not before this.
+            side.pointee.isStalled = imageKeeper.isStarted && imageKeeper.doubt()
+        case -ESHUTDOWN, -ENOTCONN, -ENOENT: _ = imageKeeper.doubt()
         default: break
         }
     }

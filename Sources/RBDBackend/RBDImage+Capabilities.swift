@@ -57,7 +57,7 @@ extension RBDImage {
     private func noteHazards(_ settings: [String: String], _ notes: inout [String]) {
         if settings["rbd_blocklist_on_break_lock"] == "false" {
             notes.append(
-                "rbd_blocklist_on_break_lock is forced off by pool or image metadata: a gateway that loses its lock is not fenced, and may write on"
+                "rbd_blocklist_on_break_lock is forced off by pool or image metadata: other clients that take the lock away fence nobody"
             )
         }
         if settings["rbd_disable_zero_copy_writes"] == "false" {

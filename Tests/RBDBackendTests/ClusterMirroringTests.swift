@@ -65,6 +65,29 @@ struct ClusterMirroringTests {
         try tool("rbd mirror image disable \(image.spec)")
     }
 
+    @Test(
+        "an image that is demoted while it is open: standby with the next write, and writable after promotion",
+        arguments: modes)
+    func demotedWhileOpen(mode: MirrorMode, name: String, features: String) throws {
+        let image = try ScratchImage(flags: "--image-feature \(features)")
+        try tool("rbd mirror pool enable \(scratchPool) image")
+        try tool("rbd mirror image enable \(image.spec) \(name)")
+        let gateway = try Gateway(image.options, bytes: image.bytes)
+        let block = [UInt8](repeating: 0x45, count: 4096)
+        try tool("rbd mirror image demote \(image.spec)")
+        #expect(
+            try gateway.waits {
+                _ = try $0.write(block, block: 0)
+                return $0.notices.contains(.availability(.standby))
+            }, "\(gateway.notices)")
+        try tool("rbd mirror image promote \(image.spec)")
+        #expect(gateway.waits { $0.notices.contains(.availability(.ready)) }, "\(gateway.notices)")
+        try gateway.writeThrough(block, block: 0)
+        gateway.close()
+        #expect(try image.export()[0] == 0x45)
+        try tool("rbd mirror image disable \(image.spec)")
+    }
+
     @Test("a journaled image is read and written, and promises no atomic writes")
     func journaled() throws {
         let image = try ScratchImage(flags: "--image-feature layering,exclusive-lock,journaling")

@@ -19,8 +19,7 @@ extension ImageKeeper {
         case .lookUpOwner: return lookUpOwner()
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
-        // An image without the feature is anybody's to write.
-        case .acquire: return .acquired(session.hasLock ? code(session.lock.acquire()) : 0)
+        case .acquire: return acquire()
         case .drain: return .drained(clean: drain())
         case .release: return .released(code(session.lock.release()))
         case .check: return .checked(check())
@@ -123,7 +122,20 @@ extension ImageKeeper {
 
     private func breakLock() -> Int32 {
         guard let owner else { return ENOENT }
+        do throws(BackendError) {
+            try session.fenceBeforeBreaking(owner)
+        } catch {
+            return error.errno.rawValue
+        }
         return code(session.lock.break(owner))
+    }
+
+    private func acquire() -> OwnershipEvent {
+        // An image without the feature is anybody's to write.
+        let outcome = session.hasLock ? code(session.lock.acquire()) : 0
+        // A journaled image that was demoted says so here and nowhere else: no update watch is called.
+        if outcome == EPERM || outcome == EINVAL, session.isStandby() { return .checked(.standby) }
+        return .acquired(outcome)
     }
 
     /// With the gate closed: waits for what was let through. - Returns: false if some of it is still under way, or
@@ -182,6 +194,8 @@ extension ImageKeeper {
     func noteSize(_ bytes: UInt64) {
         guard bytes != lastToldSize else { return }
         lastToldSize = bytes
+        // Initiators go on with the size they know; beyond the image's end they get errors.
+        onLoop { $0.pointee.end = bytes < $0.pointee.size ? bytes : .max }
         tell(.sizeDiffers(bytes: bytes))
     }
 

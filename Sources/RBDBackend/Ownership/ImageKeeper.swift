@@ -156,8 +156,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         return claimNow()
     }
 
-    /// Something that the loop has seen gives reason to look at the image.
-    func doubt() {
+    /// Something that the loop has seen gives reason to look at the image. - Returns: false if nobody will.
+    func doubt() -> Bool {
         post(.doubt)
     }
 

@@ -12,6 +12,21 @@ extension ImageSession {
             throw BackendError(
                 .addressNotAvailable, "the former client's address is not known; it cannot be fenced")
         }
+        try bar(addresses, by: cluster)
+    }
+
+    /// Bars the client of `owner`, where metadata of image or pool keeps librbd from doing so when it breaks a lock
+    /// (`rbd_blocklist_on_break_lock`): whoever may write to the pool could switch fencing off.
+    func fenceBeforeBreaking(_ owner: LockOwner) throws(BackendError) {
+        let key = "rbd_blocklist_on_break_lock"
+        guard let cluster, try image?.effectiveSettings([key])[key] == "false" else { return }
+        guard let address = owner.address else {
+            throw BackendError(.addressNotAvailable, "the owner \(owner.name) has no address; it cannot be fenced")
+        }
+        try bar([address], by: cluster)
+    }
+
+    private func bar(_ addresses: [ClientAddress], by cluster: RadosCluster) throws(BackendError) {
         for address in addresses {
             // librados takes the text as its own to write to, and does not.
             var text = Array(address.description.utf8CString)

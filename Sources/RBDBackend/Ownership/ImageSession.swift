@@ -42,7 +42,7 @@ final class ImageSession: @unchecked Sendable {
     private let handlers: SessionHandlers
     private let updates: Unmanaged<UpdateHandler>
     private var updateWatch: UInt64?
-    private var image: RBDImage?
+    private(set) var image: RBDImage?
     private(set) var headerObject: String?
     /// Number of the image's pool.
     let poolID: Int64
@@ -170,9 +170,11 @@ final class ImageSession: @unchecked Sendable {
         }
     }
 
-    /// Whether this image may be written as far as mirroring is concerned.
+    /// Whether this image may be written as far as mirroring is concerned; who only reads is not concerned.
     func isStandby() -> Bool {
-        guard let role = try? RBDImage.mirrorRole(handle) else { return false }
+        guard !options.readOnly, options.snapshot == nil, let role = try? RBDImage.mirrorRole(handle) else {
+            return false
+        }
         return !role.allowsWriting
     }
 

@@ -25,6 +25,8 @@ struct LoopSide {
     var readsNeedLock: Bool
     /// Bytes that are exported.
     var size: UInt64
+    /// Bytes that may be written: less than `size` only where the image was shrunk behind the gateway's back.
+    var end = UInt64.max
     /// Counts the times that writing was lost.
     var generation: UInt64 = 0
     /// Counts the times that another gateway took the lock.

@@ -98,9 +98,12 @@ struct ClusterOwnershipTests {
         one.close()
     }
 
-    @Test("an owner that does not answer is fenced; its next write fails")
-    func silentOwner() throws {
+    @Test(
+        "an owner that does not answer is fenced, also where metadata tells librbd not to; its next write fails",
+        arguments: ["true", "false"])
+    func silentOwner(blocklistOnBreak: String) throws {
         let image = try ScratchImage()
+        try tool("rbd config image set \(image.spec) rbd_blocklist_on_break_lock \(blocklistOnBreak)")
         var dead = try image.open()
         let answers = try Answers()
         let segments = Segments(block(1))
@@ -286,6 +289,25 @@ struct ClusterOwnershipTests {
         #expect(try one.read(block: (32 << 20) / 512 - 1) == block(9))
         one.close()
         _ = try? tool("ceph osd blocklist rm \(address)")
+    }
+
+    @Test(
+        "an image that was shrunk: no write beyond its end is called a success, and it works again at its old size")
+    func shrunk() throws {
+        let image = try ScratchImage()
+        let one = try gateway(image)
+        try tool("rbd resize --no-progress --allow-shrink --size 8M \(image.spec)")
+        #expect(one.waits { $0.notices.contains(.sizeDiffers(bytes: 8 << 20)) }, "\(one.notices)")
+        #expect(one.size == image.bytes)
+        let last = (8 << 20) / 4096 - 1
+        let block = [UInt8](repeating: 5, count: 4096)
+        #expect(try one.write(block, block: last + 1) == -EIO)
+        try one.writeThrough(block, block: last)
+        #expect(try one.read(block: last + 1, bytes: 4096) == nil)
+        try tool("rbd resize --no-progress --size \(image.bytes >> 20)M \(image.spec)")
+        #expect(one.waits { $0.notices.contains(.sizeDiffers(bytes: image.bytes)) }, "\(one.notices)")
+        try one.writeThrough(block, block: last + 1)
+        one.close()
     }
 
     @Test("stopped and closed at any moment, it leaves nothing in the cluster", arguments: 0..<12)
