@@ -19,7 +19,7 @@ public protocol BackendKeeper: AnyObject, Sendable {
     func serves(portGroup: UInt16?)
 
     /// The unit leaves its loop. Blocks until nothing of the keeper runs any longer; afterwards nothing is run on
-    /// the loop, and nothing told.
+    /// the loop, and nothing told but remarks while the backend is being closed.
     func stop()
 }
 

@@ -30,11 +30,19 @@ extension ImageKeeper {
                 "takes the exclusive lock away from \(peer) (\(owner?.name ?? "?")), which does not give it back; its client is blocklisted",
                 now)
         case .cannotTake(let code):
+            let expected =
+                mayNotFence
+                ? """
+                Its owner has to be fenced first, which takes leave to use osd blocklist: mon 'profile rbd' for the cephx user
+                """
+                : """
+                Expected capabilities like those of "profile rbd" for the cephx user, and no lock of another kind
+                """
             say(
                 .error,
                 """
                 cannot take the exclusive lock: \(reason(Errno(rawValue: code))); writes get BUSY and it is tried again. \
-                Expected capabilities like those of "profile rbd" for the cephx user, and no lock of another kind
+                \(expected)
                 """, now)
         case .lost(let code, let wasOwner):
             say(
@@ -59,6 +67,29 @@ extension ImageKeeper {
     /// Why opening failed; the same line once a minute.
     func remarkFailure(_ error: BackendError) {
         say(.error, "opening the image anew: \(error.message); it is tried again", KeeperClock.now, every: 60_000)
+    }
+
+    /// Blocklist entries cannot be removed.
+    func remarkEntriesStay(_ errno: Errno) {
+        let isForbidden = errno == .permissionDenied || errno == .notPermitted
+        say(
+            .info,
+            """
+            blocklist entries of former clients \(isForbidden ? "stay until they expire, an hour after they were made" : "stay for now"): \
+            \(reason(errno)). To have them removed the cephx user needs mon 'allow command "osd blocklist"', which profile rbd grants \
+            for adding entries only
+            """, KeeperClock.now, key: "entries stay", every: 3_600_000)
+    }
+
+    /// The cluster does not tell how long its OSDs wait for one another.
+    func remarkOwnDetection(_ seconds: Int, _ errno: Errno) {
+        say(
+            .info,
+            """
+            blocklist entries of former clients are kept for 2 x \(seconds) s after these are closed, by this client's own \
+            osd_heartbeat_grace and osd_heartbeat_interval, as the monitors do not tell those of the OSDs: \(reason(errno)). \
+            If theirs are longer, expected the same in this gateway's ceph.conf, or leave to use config get (mon 'allow r')
+            """, KeeperClock.now, key: "own detection", every: 3_600_000)
     }
 
     private func say(

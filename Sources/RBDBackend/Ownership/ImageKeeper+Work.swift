@@ -19,7 +19,10 @@ extension ImageKeeper {
         case .lookUpOwner: return lookUpOwner()
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
-        case .acquire: return acquire()
+        // An image without the feature is anybody's to write.
+        case .acquire:
+            mayNotFence = false
+            return .acquired(session.hasLock ? code(session.lock.acquire()) : 0)
         case .drain: return .drained(clean: drain())
         case .release: return .released(code(session.lock.release()))
         case .check: return .checked(check())
@@ -122,12 +125,9 @@ extension ImageKeeper {
 
     private func breakLock() -> Int32 {
         guard let owner else { return ENOENT }
-        do throws(BackendError) {
-            try session.fenceBeforeBreaking(owner)
-        } catch {
-            return error.errno.rawValue
-        }
-        return code(session.lock.break(owner))
+        let code = code(session.lock.break(owner))
+        mayNotFence = code == EACCES || code == EPERM
+        return code
     }
 
     private func acquire() -> OwnershipEvent {

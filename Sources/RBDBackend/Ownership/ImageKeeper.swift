@@ -32,6 +32,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// Life of the thread, guarded by the queue's lock.
     struct Life {
         var surroundings: KeeperSurroundings?
+        /// Who hears what closing has to say, after that.
+        var tellLast: (@Sendable (BackendNotice) -> Void)?
         var thread: OwnedThread?
         var isRunning = false
         var isStopping = false
@@ -59,8 +61,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// The owner that was looked up last, and the name that it gave.
     var owner: LockOwner?
     var ownerHost: String?
-    /// This gateway's client that was lost as owner, while it is not known who has the lock after it.
-    var formerOwner: FormerOwner?
+    /// The monitors refused to blocklist the owner that was to be fenced last.
+    var mayNotFence = false
     var status = ServiceStatus()
     var closers: [OwnedThread] = []
     var lastToldSize: UInt64 = 0
@@ -123,6 +125,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         }
         thread?.join()
         let left = queue.change { mail in
+            life.tellLast = life.surroundings?.tell ?? life.tellLast
             life.surroundings = nil
             defer { mail.removeAll() }
             return mail
@@ -144,6 +147,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         if mayClose() { session.close() } else { session.abandon() }
         for closer in closers { closer.join() }
         closers = []
+        queue.change { _ in life.tellLast = nil }
     }
 
     /// The loop has a write and no lock for it. - Returns: what that write is answered.
@@ -343,7 +347,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     }
 
     func tell(_ notice: BackendNotice) {
-        queue.change { _ in life.surroundings }?.tell(notice)
+        queue.change { _ in life.surroundings?.tell ?? life.tellLast }?(notice)
     }
 
     private struct SidePointer: @unchecked Sendable {

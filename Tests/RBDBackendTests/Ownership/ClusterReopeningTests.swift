@@ -90,4 +90,72 @@ struct ClusterReopeningTests {
         one.close()
         withExtendedLifetime(entry) {}
     }
+
+    @Test("a new image under an old name is not served, nor touched, and the old one is when it has its name again")
+    func otherImage() throws {
+        let image = try ScratchImage()
+        let one = try image.gateway()
+        try one.writeThrough(block(1), block: 0)
+        one.close()
+        let two = try image.gateway()
+        #expect(try two.read(block: 0) == block(1))
+        let client = two.client
+        let moved = image.spec + "-moved"
+        try tool("rbd mv \(image.spec) \(moved)")
+        try tool("rbd create \(image.spec) --size \(image.bytes >> 20)M")
+        let entry = try BlocklistEntry(try #require(try tool("rbd status \(moved)").firstWatcher))
+        #expect(two.waits { availability($0) == .gone(errno: ENOENT) }, "\(two.notices)")
+        #expect(two.remarks.contains { $0.contains("is another image than the one that was opened") })
+        #expect(try two.read(block: 0) == nil)
+        #expect(try two.write(block(2), block: 0) == -EAGAIN)
+        #expect(two.client == client)
+        #expect(try two.waits { _ in try image.watchers().isEmpty })
+        #expect(try !image.isLocked())
+        #expect(try image.export()[0] == 0)
+
+        try tool("rbd rm --no-progress \(image.spec)")
+        try tool("rbd mv \(moved) \(image.spec)")
+        #expect(two.waits { availability($0) == .ready }, "\(two.notices)")
+        #expect(try two.read(block: 0) == block(1))
+        try two.writeThrough(block(3), block: 0)
+        two.close()
+        withExtendedLifetime(entry) {}
+    }
+
+    @Test("images in a connection group come back together when its client is blocklisted, the idle one too")
+    func group() throws {
+        let first = try ScratchImage()
+        let second = try ScratchImage()
+        let name = "group-\(UInt64.random(in: 0...UInt64.max))"
+        let one = try first.gateway { $0.connectionGroup = name }
+        let two = try second.gateway { $0.connectionGroup = name }
+        let client = one.client
+        #expect(two.client == client)
+        try one.writeThrough(block(1), block: 0)
+        for round in UInt8(2)...3 {
+            let before = one.client
+            let entry = try BlocklistEntry(try #require(try first.watchers().first))
+            #expect(one.waits { $0.client != before }, "\(one.notices)")
+            #expect(two.waits { $0.client != before }, "\(two.notices)")
+            #expect(one.waits { availability($0) == .ready }, "\(one.notices)")
+            #expect(two.waits { availability($0) == .ready }, "\(two.notices)")
+            try one.writeThrough(block(round), block: 1)
+            try two.writeThrough(block(round), block: 1)
+            #expect(try one.read(block: 0) == block(1))
+            #expect(one.client == two.client, "still one client")
+            withExtendedLifetime(entry) {}
+        }
+        one.close()
+        try two.writeThrough(block(4), block: 0)
+        two.close()
+        #expect(try first.export()[512] == 3)
+        #expect(try second.export()[0] == 4)
+    }
+}
+
+extension String {
+    /// The first address in what `rbd status` prints.
+    fileprivate var firstWatcher: String? {
+        split(separator: "watcher=").dropFirst().first.map { String($0.prefix { $0 != " " }) }
+    }
 }
