@@ -64,29 +64,20 @@ extension RadosCluster {
     /// The cluster's id; empty where librados does not say.
     var fsid: String { textBuffer(64) { rados_cluster_fsid(handle, $0, $1) } ?? "" }
 
-    /// Removes what is due at `now` from the cluster's blocklist; what fails is due again a minute later. Blocks for
-    /// a few monitor commands, or not at all where nothing is due.
+    /// Removes what is due at `now` from the cluster's blocklist; what fails is due again a minute later, but for a
+    /// user that may not do it. Blocks for a few monitor commands, or not at all where nothing is due.
     ///
-    /// - Returns: the addresses that had been listed.
+    /// - Returns: the addresses that had been listed; EACCES or EPERM where they stay until they expire.
     func removeDueBlocklistEntries(_ now: Duration) -> Result<[ClientAddress], Errno> {
         let fsid = fsid
         let due = pendingRemovals.withLock { $0.takeDue(now, of: fsid) }
         guard !due.isEmpty else { return .success([]) }
         let outcome = Blocklist.remove(due, by: self)
-        if case .failure = outcome {
+        switch outcome {
+        case .success, .failure(.permissionDenied), .failure(.notPermitted): break
+        case .failure:
             pendingRemovals.withLock { $0.enter(due, of: fsid, due: now + .seconds(60)) }
         }
         return outcome
-    }
-}
-
-extension RadosContext {
-    /// Seconds in which the cluster notices a dead OSD: `osd_heartbeat_grace` + `osd_heartbeat_interval` as this
-    /// client's configuration has them, 26 by default.
-    var osdDetectionSeconds: Int {
-        func seconds(_ name: String) -> Int? { setting(name).flatMap(leadingNumber).map(Int.init(clamping:)) }
-        // Bound: a day; keeps the sum of absurd values from overflowing.
-        return min(seconds("osd_heartbeat_grace") ?? 20, 86_400)
-            + min(seconds("osd_heartbeat_interval") ?? 6, 86_400)
     }
 }

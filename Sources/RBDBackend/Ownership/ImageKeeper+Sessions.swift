@@ -86,10 +86,22 @@ extension ImageKeeper {
     func noteClosed(_ old: ImageSession) {
         // Of a group's client other images may be open still.
         guard !LiveClients.shared.contains(old.client) else { return }
+        let closedAt = KeeperClock.now
+        // The longer one, so that a ceph.conf that all the cluster has counts, too.
+        let seconds = max(old.osdDetectionSeconds, clusterDetectionSeconds(old))
         pendingRemovals.withLock {
-            $0.add(
-                old.addresses, of: old.fsid, closedAt: .milliseconds(KeeperClock.now),
-                detectionSeconds: old.osdDetectionSeconds)
+            $0.add(old.addresses, of: old.fsid, closedAt: .milliseconds(closedAt), detectionSeconds: seconds)
+        }
+    }
+
+    /// Seconds in which the cluster notices a dead OSD, as far as it says so.
+    private func clusterDetectionSeconds(_ old: ImageSession) -> Int {
+        guard let cluster = session.cluster else { return 0 }
+        switch cluster.osdDetectionSeconds() {
+        case .success(let seconds): return seconds
+        case .failure(let errno):
+            remarkOwnDetection(old.osdDetectionSeconds, errno)
+            return 0
         }
     }
 
@@ -101,12 +113,7 @@ extension ImageKeeper {
             if !removed.isEmpty {
                 tell(.remark(.info, "removed \(removed.count) blocklist entries of former clients of this gateway"))
             }
-        case .failure(let errno):
-            tell(
-                .remark(
-                    .info,
-                    "blocklist entries of former clients stay for now, \(reason(errno)); expected leave to use osd blocklist"
-                ))
+        case .failure(let errno): remarkEntriesStay(errno)
         }
     }
 

@@ -19,10 +19,7 @@ extension ImageKeeper {
         case .lookUpOwner: return lookUpOwner()
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
-        // An image without the feature is anybody's to write.
-        case .acquire:
-            mayNotFence = false
-            return .acquired(session.hasLock ? code(session.lock.acquire()) : 0)
+        case .acquire: return acquire()
         case .drain: return .drained(clean: drain())
         case .release: return .released(code(session.lock.release()))
         case .check: return .checked(check())
@@ -125,12 +122,19 @@ extension ImageKeeper {
 
     private func breakLock() -> Int32 {
         guard let owner else { return ENOENT }
+        do throws(BackendError) {
+            try session.fenceBeforeBreaking(owner)
+        } catch {
+            mayNotFence = error.errno == .permissionDenied || error.errno == .notPermitted
+            return error.errno.rawValue
+        }
         let code = code(session.lock.break(owner))
         mayNotFence = code == EACCES || code == EPERM
         return code
     }
 
     private func acquire() -> OwnershipEvent {
+        mayNotFence = false
         // An image without the feature is anybody's to write.
         let outcome = session.hasLock ? code(session.lock.acquire()) : 0
         // A journaled image that was demoted says so here and nowhere else: no update watch is called.

@@ -61,6 +61,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// The owner that was looked up last, and the name that it gave.
     var owner: LockOwner?
     var ownerHost: String?
+    /// This gateway's client that was lost as owner, while it is not known who has the lock after it.
+    var formerOwner: FormerOwner?
     /// The monitors refused to blocklist the owner that was to be fenced last.
     var mayNotFence = false
     var status = ServiceStatus()

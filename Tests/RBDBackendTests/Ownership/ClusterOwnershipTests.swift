@@ -125,33 +125,6 @@ struct ClusterOwnershipTests {
         dead.close()
     }
 
-    @Test(
-        "a blocklisted owner comes back by itself, takes the lock with its next write, and clears up behind itself")
-    func blocklisted() throws {
-        let image = try ScratchImage()
-        let one = try gateway(image) {
-            // What is waited for before the entry is removed is twice the sum of these.
-            $0.settings = [RBDSetting("osd_heartbeat_grace", "1"), RBDSetting("osd_heartbeat_interval", "1")]
-        }
-        try one.writeThrough(block(1), block: 0)
-        let client = one.client
-        let address = try #require(try watchers(image).first)
-        try tool("ceph osd blocklist add \(address)")
-        #expect(one.waits { $0.client != client }, "\(one.notices)")
-        #expect(
-            one.waits {
-                $0.notices.last { if case .availability = $0 { true } else { false } } == .availability(.ready)
-            })
-        #expect(one.generation > 0)
-        try one.writeThrough(block(2), block: 1)
-        #expect(one.takeovers == 0, "nobody else has had the lock")
-        #expect(try one.read(block: 0) == block(1))
-        #expect(try one.waits { _ in try !isBlocklisted(address) }, "\(one.remarks)")
-        one.close()
-        #expect(try watchers(image).isEmpty)
-        #expect(try !hasLock(image))
-    }
-
     @Test("an owner that was fenced while another gateway took the lock finds out about it")
     func takenOver() throws {
         let image = try ScratchImage()
