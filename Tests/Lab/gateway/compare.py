@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Prints what a run of the gateway scenario has recorded, beside the original's where a second record is given.
 
-Arguments: the records of tcmud, and of the original. Status 0 if every step passed with tcmud that passed with the
-original (without one: every step), and no value differs but for those that differences.toml explains.
+Arguments: the records of tcmud, and of the original. Status 0 if each run came to its end, every step passed with tcmud
+that passed with the original (without one: every step), and no value differs but for those that differences.toml explains.
 """
 
 import difflib
@@ -15,18 +15,24 @@ REASONS = pathlib.Path(__file__).with_name("differences.toml")
 
 
 def read(path):
-    """The steps, by name in their order, and the values of a record."""
-    steps, values = {}, {}
+    """The steps, by name in their order, and the values of a record; whether it is that of a run that came to its end."""
+    steps, values, ended = {}, {}, False
     for line in pathlib.Path(path).read_text().splitlines():
-        entry = json.loads(line)
-        if "step" in entry:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            # A guest that dies may leave half a line. What stands behind it, if anything, has no end either.
+            return steps, values, False
+        if "end" in entry:
+            ended = True
+        elif "step" in entry:
             name, number = entry["step"], 2
             while name in steps:
                 name, number = f"{entry['step']} ({number})", number + 1
             steps[name] = entry
         else:
             values[entry["value"]] = entry["is"].strip()
-    return steps, values
+    return steps, values, ended
 
 
 def told(step):
@@ -38,7 +44,7 @@ def told(step):
 def show_steps(ours, theirs):
     """The table; the number of steps that fail with ours but not with the original."""
     worse = 0
-    width = max(len(name) for name in list(ours) + list(theirs or []))
+    width = max((len(name) for name in list(ours) + list(theirs or [])), default=0)
     print(f"{'step':{width}}  {'tcmud':17}" + ("  tcmu-runner" if theirs else ""))
     for name in list(ours) + [name for name in theirs or [] if name not in ours]:
         mine, other = ours.get(name), (theirs or {}).get(name)
@@ -74,8 +80,8 @@ def show_values(ours, theirs, reasons):
 
 
 def main(paths):
-    ours, our_values = read(paths[0])
-    theirs, their_values = read(paths[1]) if len(paths) > 1 else (None, None)
+    ours, our_values, ended = read(paths[0])
+    theirs, their_values, theirs_ended = read(paths[1]) if len(paths) > 1 else (None, None, True)
     worse = show_steps(ours, theirs)
     passed = sum(step["result"] == "ok" for step in ours.values())
     seconds = sum(step["ms"] for step in ours.values()) / 1000
@@ -87,7 +93,11 @@ def main(paths):
         print(f"\n{equal} of {len(their_values)} values equal, {unexplained} differences unexplained")
         print(f"tcmu-runner: {sum(step['result'] == 'ok' for step in theirs.values())} of {len(theirs)} steps passed")
     print(f"tcmud: {passed} of {len(ours)} steps passed in {seconds:.0f} s; of those that must pass, {worse} failed")
-    return 1 if worse or unexplained else 0
+    # Steps that were never reached are in no table, so nothing else would tell.
+    for name, came in (("tcmud", ended), ("tcmu-runner", theirs_ended)):
+        if not came:
+            print(f"the run with {name} did not come to its end")
+    return 0 if ended and theirs_ended and not worse and not unexplained else 1
 
 
 if __name__ == "__main__":

@@ -68,8 +68,23 @@ contains() {
     done
 }
 
-# verdict: the job's end.
+# daemon_ends: stops the daemon. Not within `step`, whose subshell could not wait for it.
+daemon_ends() {
+    local status="it still runs after 30 s"
+    kill -TERM "$daemon_pid" 2> /dev/null
+    if until_true 30 eval '! kill -0 "$daemon_pid" || grep -q "^State:.Z" "/proc/$daemon_pid/status"'; then
+        status=0
+        wait "$daemon_pid" 2> /dev/null || status=$?
+    fi
+    step "the daemon ends at SIGTERM, with status 0" same_text "$status" 0
+}
+
+# verdict: the job's end. The record's last line says that there was one: a run that was killed has none.
 verdict() {
+    step "the daemon is alive" daemon_alive
+    daemon_ends
+    step "the kernel's log is clean" kernel_log_clean
+    echo '{"end":true}' >> "$records"
     say "records: $(grep -c '"step"' "$records") steps, $(grep -c '"value"' "$records") values, ${#failed_steps[@]} failed"
     ((${#failed_steps[@]} == 0)) || fail "$(printf '%s; ' "${failed_steps[@]}")"
 }

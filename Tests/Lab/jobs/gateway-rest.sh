@@ -41,6 +41,4 @@ step "D-Bus: the object of rbd" bus_objects
 step "targetcli: create and list" targetcli_creates
 step "targetcli: saveconfig and clearconfig" targetcli_saves
 step "targetcli: restoreconfig and delete" targetcli_restores
-stop_daemon
-kernel_log_clean
 verdict
