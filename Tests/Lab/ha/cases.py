@@ -29,8 +29,18 @@ class Case:
 
 def _restart_pause():
     """Seconds from the daemon's death to its next start, as our unit tells systemd; without a word there it is 0.1."""
-    found = re.search(r"^RestartSec=(\d+(?:\.\d+)?)$", (PROJECT / "systemd/tcmud.service").read_text(), re.MULTILINE)
-    return float(found.group(1)) if found else 0.1
+    return restart_pause((PROJECT / "systemd/tcmud.service").read_text())
+
+
+def restart_pause(unit):
+    """The same of a unit's text; `ValueError` for a time span that is not understood."""
+    found = re.search(r"^RestartSec=(.*)$", unit, re.MULTILINE)
+    if found is None:
+        return 0.1
+    span = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|)", found.group(1).strip())
+    if span is None:
+        raise ValueError(f"{found.group(0)}: neither seconds nor milliseconds")
+    return float(span.group(1)) / (1000 if span.group(2) == "ms" else 1)
 
 
 def _nothing(stage, _watch):

@@ -66,10 +66,6 @@ class Stage:
         """Carries a command of initiator.sh out there."""
         return self.agents[INITIATOR].ask("source /mnt/project/Tests/Lab/ha/initiator.sh\n" + command, seconds)
 
-    def give_initiator(self, command):
-        """The same without waiting; for `agents[INITIATOR].answer`."""
-        return self.agents[INITIATOR].give("source /mnt/project/Tests/Lab/ha/initiator.sh\n" + command)
-
     def set_link(self, name, up):
         """A guest's only cable."""
         network.set_link(self.guests[name].number, up)
