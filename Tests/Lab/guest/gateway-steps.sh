@@ -33,11 +33,12 @@ create_with_rest() {
 # nothing_open IMAGE: neither a backstore nor a watcher nor a lock of it.
 nothing_open() {
     [[ -z $(ls -d "$target"/core/user_*/"rbd.$1" 2> /dev/null) ]] || { echo "there is a backstore"; return 1; }
-    until_true 10 same_number "$(watchers "$1")" 0 || { echo "somebody watches the image"; return 1; }
+    until_true 10 watched_by "$1" 0 || { echo "somebody watches the image"; return 1; }
     same_text "$(locks "$1")" 0
 }
 
-same_number() { (($1 == $2)); }
+# watched_by IMAGE NUMBER: asked of Ceph each time it is called.
+watched_by() { [[ $(watchers "$1") == "$2" ]]; }
 
 gwcli_shows() {
     local text
@@ -56,10 +57,13 @@ exporter_shows() { contains "$(curl -s -m 20 http://localhost:9287/metrics)" cep
 
 # --- the disk in use ----------------------------------------------------------------------------
 
+# Refused for what it is and nothing else: 24 is open-iscsi's ISCSI_ERR_LOGIN_AUTH_FAILED.
 refused_password() {
-    log_in "wrongpassword" && { echo "logged in with a wrong password"; return 1; }
-    node --logout 2> /dev/null
-    return 0
+    local status=0
+    found_with_password "wrongpassword" || { echo "the target is not even found"; return 1; }
+    node --login || status=$?
+    ((status != 0)) || node --logout
+    same_text "login with a wrong password: status $status" "login with a wrong password: status 24"
 }
 
 # storm: what an initiator asks while it logs in, and more; nothing of it is a reason to take the lock.
@@ -74,7 +78,7 @@ storm() {
     same_text "$(locks disk_1)" 0
 }
 
-one_watcher() { until_true 10 eval '(($(watchers disk_1) == 1))' || { on_host "rbd status rbd/disk_1"; return 1; }; }
+one_watcher() { until_true 10 watched_by disk_1 1 || { on_host "rbd status rbd/disk_1"; return 1; }; }
 
 read_keeps_lock_free() {
     limit 60 dd if="$disk" of=/dev/null bs=64k count=4 iflag=direct || return
@@ -89,6 +93,30 @@ write_takes_lock() {
 
 lock_owner_is_told() {
     until_true 15 status_becomes disk_1 lock_owner true || { on_host "ceph service status"; return 1; }
+}
+
+# A new manager knows the image from the monitors' map at most, and no status of it until the client comes back to it.
+# What the old one had is not looked at: it must be gone first.
+manager_restarts() {
+    local before
+    before=$(active_manager) || { echo "there is no manager"; return 1; }
+    on_host 'pid=$(cat $LAB_CEPH/run/mgr.x.pid) && kill -KILL $pid &&
+        for try in $(seq 100); do [ ! -e /proc/$pid ] || grep -q "^State:.Z" /proc/$pid/status && break; sleep 0.1; done' || return
+    on_host 'setsid ceph-mgr -f -i x --keyring $LAB_CEPH/mgr/keyring -c $CEPH_CONF >> $LAB_CEPH/log/ceph-mgr.out 2>&1 < /dev/null &
+        echo $! > $LAB_CEPH/run/mgr.x.pid' || return
+    until_true 90 another_manager_than "$before" || { on_host "ceph mgr dump"; return 1; }
+    until_true 60 status_becomes disk_1 lock_owner true || { on_host "ceph service status"; return 1; }
+    same_text "$(service_status disk_1 keys)" "cmd_timed_out_cnt conn_lost_cnt lock_lost_cnt lock_owner"
+}
+
+# active_manager: its number, which no other process of its name has had.
+active_manager() {
+    on_host "ceph mgr dump --format json" |
+        /usr/bin/python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["active_gid"]); sys.exit(not d["available"])'
+}
+another_manager_than() {
+    local now
+    now=$(active_manager) && [[ $now != "$1" ]]
 }
 
 # The API polls every 10 s.
@@ -157,10 +185,15 @@ rest_snapshot_gone() {
     [[ " $(snapshots) " != *" $1 "* ]]
 }
 
-# refused WORD… : a REST call that must not be granted.
+# refused REASON WORD… : a REST call that must not be granted, and for that reason.
 refused() {
-    api "$@" && { echo "granted: $*"; return 1; }
-    return 0
+    local reason=$1
+    shift
+    if api "$@"; then
+        echo "granted: $*"
+        return 1
+    fi
+    contains "$(tr '\n' ' ' < "$LAB_STATE/answer")" "$reason"
 }
 
 rollback() { api PUT "disksnap/rbd/disk_1/$1" mode=rollback; }
@@ -232,7 +265,7 @@ purge() {
     local begin=$SECONDS
     bounded 40 /usr/bin/python3 -c 'import rtslib_fb; rtslib_fb.RTSRoot().clear_existing(confirm=True)' || { echo "LIO is not cleared (status $?)"; return 1; }
     ((SECONDS - begin < 20)) || { echo "it took $((SECONDS - begin)) s"; return 1; }
-    until_true 40 eval '(($(watchers disk_1) == 0))' || { echo "the image is still watched"; return 1; }
+    until_true 40 watched_by disk_1 0 || { echo "the image is still watched"; return 1; }
     on_host "rbd rm --no-progress rbd/disk_1 && rados -p rbd rm gateway.conf"
 }
 
@@ -301,7 +334,7 @@ targetcli_saves() {
     contains "$(< "$LAB_STATE/saved.json")" '"rbd/rbd/cli"' || return
     tcli clearconfig confirm=True || return
     same_text "$(ls -d "$target"/core/user_*/cli 2> /dev/null)" "" || return
-    (($(watchers cli) == 0)) || { echo "the image is still watched"; return 1; }
+    watched_by cli 0 || { echo "the image is still watched"; return 1; }
 }
 
 targetcli_restores() {

@@ -189,9 +189,17 @@ gw_then() {
     configured "$@" || { tail -n 5 "$HOME/gwcli.log"; return 1; }
 }
 
-# watchers IMAGE, locks IMAGE: how many Ceph knows.
-watchers() { on_host "rbd status rbd/$1" | grep -c 'watcher='; }
-locks() { on_host "rbd lock ls rbd/$1 --format json" | grep -o '"id":"auto [^"]*"' | wc -l; }
+# watchers IMAGE, locks IMAGE: how many Ceph knows; no number when it does not answer, which would look like none.
+watchers() {
+    local text
+    text=$(on_host "rbd status rbd/$1") || { echo unknown; return 1; }
+    grep -c 'watcher=' <<< "$text"
+}
+locks() {
+    local text
+    text=$(on_host "rbd lock ls rbd/$1 --format json") || { echo unknown; return 1; }
+    grep -o '"id":"auto [^"]*"' <<< "$text" | wc -l
+}
 
 # service_status IMAGE KEY: what the manager has of the daemon's status.
 service_status() {
@@ -222,12 +230,17 @@ node() { limit "${node_limit:-60}" iscsiadm -m node -T "$target_name" -p "$gatew
 
 # log_in PASSWORD: discovery, CHAP, login; LUN 0's path is in the file of that name afterwards.
 log_in() {
+    found_with_password "$1" || return
+    node --login || return
+    find_disk
+}
+
+# found_with_password PASSWORD: all that comes before the login.
+found_with_password() {
     limit 30 iscsiadm -m discovery -t sendtargets -p "$gateway_address" || return
     node -o update -n node.session.auth.authmethod -v CHAP || return
     node -o update -n node.session.auth.username -v "$chap_user" || return
-    node -o update -n node.session.auth.password -v "$1" || return
-    node --login || return
-    find_disk
+    node -o update -n node.session.auth.password -v "$1"
 }
 
 find_disk() {

@@ -40,12 +40,12 @@ the_guides_scenario() {
     step "gwcli: resize to 91 GiB, one UNIT ATTENTION" grown $((91 << 30)) gwcli_resize 91G
     step "REST: resize to 92 GiB, one UNIT ATTENTION" grown $((92 << 30)) rest_resize 92G
     step "the new end can be written" write_at_end
-    step "a smaller size is refused" refused PUT disk/rbd/disk_1 mode=resize size=91G
+    step "a smaller size is refused" refused "must be larger than" PUT disk/rbd/disk_1 mode=resize size=91G
     step "data before the snapshot" mark before
     step "gwcli: snapshot" gwcli_snapshot snap1
     step "REST: another snapshot" rest_snapshot snap2
     step "data after the snapshots" mark after
-    step "REST: rollback is refused while logged in" refused PUT disksnap/rbd/disk_1/snap1 mode=rollback
+    step "REST: rollback is refused while logged in" refused "LUN disk_1 in-use" PUT disksnap/rbd/disk_1/snap1 mode=rollback
     step "REST: a snapshot deleted" rest_snapshot_gone snap2
     step "rbd-target-api: reload under I/O, no device made anew" reload_api
     step "rbd-target-api: restart under I/O, the session comes back" restart_api
