@@ -5,6 +5,9 @@ project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab=$project/Tests/Lab/lab
 logs=$project/.lab
 needed_swift=6.3
+# What maintainer scripts ask before they start a service, and how a file of ours is told from another's.
+service_policy=/usr/sbin/policy-rc.d
+policy_mark="# Tests/Lab: for the time of one installation"
 mkdir -p "$logs"
 
 fatal() {
@@ -65,7 +68,23 @@ Debian has none. Get it in one of two ways, then run this again:
   - a tar file for Debian 12:        https://www.swift.org/download/        (unpack, put its usr/bin into PATH)"
 }
 
-# need_packages LIST…: installs what is missing from the lists in Tests/Lab/packages; asks nothing.
+# without_services COMMAND…: packages installed by it start none of their services, which on a machine of one's own would run
+# from then on (ceph-iscsi brings the original daemon). A policy that is there already is left as it is, and is the one that counts.
+without_services() (
+    if [[ -e $service_policy ]] && ! grep -qxF "$policy_mark" "$service_policy"; then
+        "$@"
+        exit
+    fi
+    # Ordering: an installation may go on for a while after Ctrl-C, and the policy must outlive it.
+    # Bound: not SIGKILL; what is left behind then has the mark, and goes with the next installation.
+    trap 'wait; as_root rm -f "$service_policy"' EXIT
+    trap 'exit 143' INT TERM HUP
+    printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" | as_root tee "$service_policy" > /dev/null || exit
+    as_root chmod 755 "$service_policy" || exit
+    "$@"
+)
+
+# need_packages LIST…: installs what is missing from the lists in Tests/Lab/packages, and starts nothing; asks nothing.
 need_packages() {
     local list package missing=() state
     for list in "$@"; do
@@ -82,6 +101,9 @@ need_packages() {
     command -v apt-get > /dev/null || fatal "no apt-get here; needed (Debian's names): ${missing[*]}"
     echo "==> packages to install: ${missing[*]}"
     step "package lists" as_root apt-get update
-    step "installing ${#missing[@]} packages" as_root env DEBIAN_FRONTEND=noninteractive \
+    without_services step "installing ${#missing[@]} packages" as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}"
+    if [[ -d /run/systemd/system ]]; then
+        echo "    their services were not started, but may be enabled for the next boot: systemctl list-unit-files --state=enabled"
+    fi
 }
