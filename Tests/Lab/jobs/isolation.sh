@@ -1,10 +1,12 @@
 # One bad image leaves its neighbour behind the same portal group alone: its OSD hangs, its pool is full, it is deleted
 # needs: ceph two-osds
-# timeout: 400
+# timeout: 500
 bytes=$((256 << 20))
 window=${WINDOW:-10}
-# Reads per second on B; 0 for as many as it can, which needs a quiet machine to compare one minute with another.
+# Reads per second on B; 0 for as many as it can, which needs a quiet machine to compare one minute with another. So the
+# fixed rate shows pauses, and the spans at full speed, judged with room for what else the machine does, a lasting loss.
 rate=${RATE:-300}
+full_speed=${FULL_SPEED:-6}
 # How long an operation may take; the smallest that the original leaves as it is, with the OSDs' timers below.
 limit_of_operations=8
 
@@ -46,7 +48,7 @@ disk_a=$disk
 address=$(ls -d /sys/class/iscsi_session/session*/device/target*)
 wait_for_disk "${address##*/target}:1"
 disk_b=$disk
-check "B has something to be read" limit 60 dd if=/dev/urandom of="$disk_b" bs=1M count=32 oflag=direct
+check "B has something to be read" limit 60 dd if=/dev/urandom of="$disk_b" bs=1M count=64 oflag=direct
 check "A as well, more than its quota will be" limit 60 dd if=/dev/urandom of="$disk_a" bs=1M count=8 oflag=direct
 head -c 512 /dev/urandom > "$LAB_STATE/block"
 
@@ -55,9 +57,11 @@ head -c 512 /dev/urandom > "$LAB_STATE/block"
 log=$LAB_STATE/neighbour_lat.log
 limits=()
 ((rate == 0)) || limits=(--rate_iops="$rate")
-setsid fio --name=neighbour --filename="$disk_b" --size=32M --rw=randread --bs=4k --iodepth=4 --ioengine=libaio --direct=1 \
-    --time_based --runtime=600 "${limits[@]}" --eta=never --write_lat_log="$LAB_STATE/neighbour" --log_unix_epoch=1 --per_job_logs=0 \
-    --output="$LAB_STATE/neighbour.log" &
+# What stands before the first name is for both. The writer's few writes are there for the longest of them.
+setsid fio --filename="$disk_b" --bs=4k --ioengine=libaio --direct=1 --time_based --runtime=600 --eta=never \
+    --write_lat_log="$LAB_STATE/neighbour" --log_unix_epoch=1 --per_job_logs=0 --output="$LAB_STATE/neighbour.log" \
+    --name=neighbour --size=32M --rw=randread --iodepth=4 "${limits[@]}" \
+    --name=writer --offset=32M --size=16M --rw=randwrite --iodepth=1 --rate_iops=20 &
 fio_pid=$!
 moments=()
 windows=()
@@ -69,6 +73,18 @@ window() {
     moments+=("$from $(date +%s%3N)")
     windows+=("$1")
 }
+
+# at_full_speed: reads of B that nothing limits, beside the others; remembers how many there were per second, and when.
+at_full_speed() {
+    local from
+    from=$(date +%s%3N)
+    rm -f "$LAB_STATE/free.log"
+    bounded 60 limit 50 fio --name=free --filename="$disk_b" --offset=48M --size=16M --rw=randread --bs=4k --iodepth=4 \
+        --ioengine=libaio --direct=1 --time_based --runtime="$full_speed" --eta=never --output-format=terse --output="$LAB_STATE/free.log"
+    free+=("$(awk -F ';' 'NF > 8 { iops = $8 } END { printf "%d\n", iops }' "$LAB_STATE/free.log")")
+    spans+=("$from $(date +%s%3N)")
+}
+free=() spans=()
 
 identity() { iscsiadm -m session 2> /dev/null | sort; }
 drops() { kernel_log | grep -cE 'conn error|session recovery timed out'; }
@@ -86,29 +102,48 @@ neighbour_kept() {
 # answer_of_a: what a WRITE(10) to A gets now; the kernel repeats what is answered with BUSY until the time is over.
 answer_of_a() { sense -t 12 -s 512 -i "$LAB_STATE/block" "$disk_a" 2a 00 00 00 00 00 00 00 01 00; }
 
-# a_works TITLE SECONDS: A can be written again, within that time.
-a_works() {
+# a_gets ANSWER SECONDS TITLE: a write to A gets that answer, within that time.
+a_gets() {
     local end=$((SECONDS + $2)) answer=
-    until [[ $answer == good ]]; do
+    until [[ $answer == "$1" ]]; do
         if ((SECONDS >= end)); then
-            agree "$1" "$answer after $2 s" good
+            agree "$3" "$answer after $2 s" "$1"
             return
         fi
-        answer=$(answer_of_a)
+        bounded 50 eval 'answer_of_a > "$LAB_STATE/answer"' || echo "no answer in 50 s" > "$LAB_STATE/answer"
+        answer=$(cat "$LAB_STATE/answer")
         sleep 0.5
     done
-    say "ok: $1"
+    say "ok: $3: $answer"
+}
+
+# knock: a write to A that finds it as it is now. Its outcome is asked for by knocked.
+knock() {
+    dd if=/dev/zero of="$disk_a" bs=4k count=1 oflag=direct 2> "$LAB_STATE/knocking" &
+    knocking=$!
+}
+
+# knocked TITLE [STATUS]: it has ended, with that status if one is given.
+knocked() {
+    local status=0
+    if bounded 60 wait_for_process "$knocking"; then
+        wait "$knocking" || status=$?
+        agree "$1: its status" "$status" "${2:-$status}"
+    else
+        agree "$1" "hangs still" "ended"
+    fi
 }
 
 say "--- nothing wrong yet"
 sleep 3
 window "before"
+at_full_speed
 
 say "--- A's OSD hangs"
 check "stopping A's OSD" on_host 'kill -STOP $(cat $LAB_CEPH/run/osd.0.pid)'
-dd if=/dev/zero of="$disk_a" bs=4k count=1 oflag=direct 2> "$LAB_STATE/hanging" &
-hanging=$!
+knock
 window "A's OSD hangs" $((limit_of_operations + window))
+at_full_speed
 bounded 50 eval 'answer_of_a > "$LAB_STATE/answer"' || note "no answer to a write to A in 50 s"
 answer=$(cat "$LAB_STATE/answer")
 case $answer in
@@ -117,21 +152,18 @@ case $answer in
 esac
 neighbour_kept "A's OSD hangs"
 check "A's OSD goes on" on_host 'kill -CONT $(cat $LAB_CEPH/run/osd.0.pid)'
-a_works "A is written again after its OSD came back" 90
-if bounded 60 wait_for_process "$hanging"; then
-    status=0
-    wait "$hanging" || status=$?
-    agree "the write that hung: its status" "$status" 0
-else
-    agree "the write that hung" "hangs still" "ended"
-fi
+a_gets good 90 "A is written again after its OSD came back"
+knocked "the write that hung" 0
 if kill -0 "$fio_pid" 2> /dev/null; then
     window "between"
+    at_full_speed
 
     say "--- A's pool is full"
     check "a quota for A's pool" on_host "ceph osd pool set-quota a max_bytes 1048576"
     until_true 60 on_host "ceph osd dump | grep \"^pool.*'a'.*full_quota\"" || fail "the pool does not get full"
+    knock
     window "A's pool is full"
+    at_full_speed
     answer=$(answer_of_a)
     case $answer in
         7/2707 | Busy | 'Task set full' | 2/*) say "ok: a write to A meanwhile: $answer" ;;
@@ -140,36 +172,52 @@ if kill -0 "$fio_pid" 2> /dev/null; then
     neighbour_kept "A's pool is full"
     check "no quota any more" on_host "ceph osd pool set-quota a max_bytes 0"
     until_true 60 on_host "! ceph osd dump | grep \"^pool.*'a'.*full\"" || fail "the pool stays full"
-    a_works "A is written again after its pool has room" 90
+    a_gets good 90 "A is written again after its pool has room"
+    # It may have been given up by then, for the kernel does not repeat it for ever.
+    knocked "the write that found no room"
 fi
 if kill -0 "$fio_pid" 2> /dev/null; then
     window "between"
+    at_full_speed
 
     say "--- A's image is deleted"
     # As rbd would, which refuses while somebody has the image open.
     check "deleting A's image" on_host 'id=$(rbd info a/image --format json | sed -nE "s/.*\"id\":\"([^\"]+)\".*/\1/p") && [ -n "$id" ] &&
         rados -p a rm rbd_header.$id && rados -p a rm rbd_id.image && rados -p a rm rbd_directory &&
         rados -p a ls | grep "^rbd_data.$id" | xargs rados -p a rm'
+    knock
     window "A's image is gone"
-    bounded 50 eval 'answer_of_a > "$LAB_STATE/answer"' || note "no answer to a write to A in 50 s"
-    say "a write to A meanwhile: $(cat "$LAB_STATE/answer")"
+    at_full_speed
+    a_gets 2/0403 60 "a write to A: NOT READY, somebody has to do something"
+    knocked "the write that found no image"
     neighbour_kept "A's image is gone"
 fi
 
 kill -INT "$fio_pid" 2> /dev/null
 bounded 30 wait_for_process "$fio_pid" || fail "fio does not end"
 
-say "--- B's reads per second, and the longest in ms"
+say "--- B's reads per second, the longest read and the longest write in ms, reads per second at full speed"
 [[ -s $log ]] || log=$LAB_STATE/neighbour_lat.1.log
-counted=() longest=()
+counted=() longest=() longest_write=() full=()
+# logged FROM TO: reads per second, the longest read and write in ms, and the number of writes, in that span (ms since the epoch).
+# What was under way in the span belongs to it with all of its time, whenever it ended. Third word of a line: 0 read, 1 write.
+logged() {
+    awk -F, -v from="$1" -v to="$2" '$1 >= from && $1 < to { ++n[$3 + 0] }
+        $1 >= from && $1 - $2 / 1e6 < to && $2 > most[$3 + 0] { most[$3 + 0] = $2 }
+        END { printf "%d %d %d %d\n", n[0] * 1000 / (to - from), most[0] / 1e6, most[1] / 1e6, n[1] }' "$log"
+}
 for index in "${!windows[@]}"; do
     read -r from to <<< "${moments[index]}"
-    # A read that was under way in the window belongs to it with all of its time, whenever it ended.
-    read -r count most < <(awk -F, -v from="$from" -v to="$to" '$1 >= from && $1 < to { ++n }
-        $1 >= from && $1 - $2 / 1e6 < to && $2 > most { most = $2 }
-        END { printf "%d %d\n", n * 1000 / (to - from), most / 1e6 }' "$log")
+    read -r count most most_write writes < <(logged "$from" "$to")
     counted+=("$count") longest+=("$most")
-    say "$(printf '%-20s %6d %6d' "${windows[index]}" "$count" "$most")"
+    # No write at all is no short one.
+    ((writes > 0)) || most_write=999999
+    longest_write+=("$most_write")
+    # At full speed B is read by both, the one with a fixed rate goes on.
+    read -r from to <<< "${spans[index]:-0 1}"
+    read -r beside _ < <(logged "$from" "$to")
+    full+=("$((${free[index]:-0} > 0 ? beside + free[index] : 0))")
+    say "$(printf '%-20s %6d %6d %6d %6d' "${windows[index]}" "$count" "$most" "$most_write" "${full[index]}")"
 done
 # The machine may have got slower or faster meanwhile; the calm windows on both sides of one tell.
 for index in "${!windows[@]}"; do
@@ -182,6 +230,12 @@ for index in "${!windows[@]}"; do
     agree "B keeps at least 90 % while ${windows[index]} ($ratio %)" "$((ratio >= 90))" 1
     # A fixed rate is caught up with after a pause.
     agree "no read of B takes 3 s while ${windows[index]} (${longest[index]} ms)" "$((longest[index] < 3000))" 1
+    agree "no write of B takes 3 s while ${windows[index]} (${longest_write[index]} ms)" "$((longest_write[index] < 3000))" 1
+    # Of the slower calm span beside it, and half of that: what six seconds on a shared machine can tell from chance.
+    calm=${full[index - 1]}
+    [[ -z ${full[index + 1]:-} ]] || ((full[index + 1] >= calm)) || calm=${full[index + 1]}
+    ratio=$((calm > 0 ? full[index] * 100 / calm : 0))
+    agree "B keeps at least half of its full speed while ${windows[index]} ($ratio %)" "$((ratio >= 50))" 1
 done
 if ((${#windows[@]} < 6)); then
     ours && fail "B's fio has ended early"
