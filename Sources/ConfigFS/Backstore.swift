@@ -52,6 +52,12 @@ public struct Backstore: Sendable {
         try file("attrib", "tmr_notification").write(on ? "1" : "0")
     }
 
+    /// The kernel's note of whether the unit has a write cache (`attrib/emulate_write_cache`). Nothing reads it but people and
+    /// tools; what initiators are told is the unit's own.
+    public func emulatesWriteCache() throws(ConfigFSError) -> Bool {
+        try file("attrib", "emulate_write_cache").flag()
+    }
+
     /// What becomes of the commands a reset finds in the ring; the numbers are the kernel's.
     public enum RingReset: Int, Sendable {
         /// They fail BUSY and come again.

@@ -1,13 +1,10 @@
 internal import BlockBackend
-internal import Configuration
 internal import Logging
 internal import LogicalUnit
-internal import SCSI
 internal import SystemPackage
-internal import TCMUNetlink
 internal import TCMURing
 
-/// A device whose backend has a keeper: what that says, and what the kernel wants changed.
+/// A device whose backend has a keeper: its life, and what it says.
 extension Device {
     /// The unit is attached: its keeper may begin.
     func startKeeper(
@@ -78,61 +75,6 @@ extension Device {
                 remove the LUN, or restore what it was
                 """)
         }
-    }
-
-    // MARK: - What the kernel wants
-
-    /// A setting is to change. - Returns: what the kernel is told.
-    func reconfigure(_ change: DeviceChange) async -> Errno? {
-        switch change {
-        case .size(let bytes) where bytes == openedBytes: return nil
-        case .configuration(let text) where text == node.name.configuration: return nil
-        case .size(let bytes): return await resize(to: bytes)
-        case .configuration, .writeCache, .unknown: return .notSupportedOnSocket
-        }
-    }
-
-    /// Source: the original's dev_resize. Blocks beyond the storage and fewer blocks than initiators know are refused.
-    private func resize(to bytes: UInt64) async -> Errno? {
-        guard let unit, let loop, life.state == .serving, let keeper = unit.keeper else {
-            logger.error("\(label): the size cannot change from \(openedBytes) to \(bytes) bytes while in use")
-            return .notSupportedOnSocket
-        }
-        let before = openedBytes
-        guard bytes > before, bytes % blockBytes == 0 else {
-            logger.error(
-                """
-                \(label): the size cannot change from \(before) to \(bytes) bytes; expected more than now, in whole blocks
-                """)
-            return .invalidArgument
-        }
-        let failure = await BlockingCall.run("resize-\(node.nodeName)", atMost: environment.service.removeTimeout) {
-            () -> BackendError? in
-            do throws(BackendError) {
-                try keeper.resize(to: bytes)
-                return nil
-            } catch {
-                return error
-            }
-        }
-        switch failure {
-        case .some(nil): break
-        case .some(.some(let error)):
-            logger.error("\(label): the size stays \(before) bytes: \(error)")
-            return error.errno
-        case nil:
-            logger.error("\(label): the size stays \(before) bytes: the storage does not answer in time")
-            return .timedOut
-        }
-        // Two at once would be the kernel's mistake; the larger one stays.
-        guard bytes > openedBytes else { return nil }
-        openedBytes = bytes
-        await loop.run(unit) { unit.resize(bytes: bytes) }
-        copyMembership?.profile.capacity = Capacity(
-            blocks: bytes / blockBytes, blockSize: UInt32(clamping: blockBytes))
-        copyMembership?.join(unit, loop)
-        logger.notice("\(label): resized from \(before) to \(bytes) bytes; initiators are told by a unit attention")
-        return nil
     }
 }
 

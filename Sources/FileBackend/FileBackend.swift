@@ -16,8 +16,8 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// What the file system or the device was found to be capable of at open.
     public let capabilities: BackendCapabilities
 
-    /// Size in bytes.
-    public let size: UInt64
+    /// Size in bytes that is exported.
+    public var size: UInt64 { fileKeeper.exported.pointee }
 
     private var image: ImageFile
     private var ring: SubmissionRing
@@ -34,6 +34,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private var zeroesRanges = true
     /// Where surveys are answered; uses the image's descriptor, and so ends before it is closed.
     private let surveys: SurveyThread
+    private let fileKeeper: FileKeeper
 
     /// Opens the image at `path`, which must exist: unlike the original's file handler this one creates nothing.
     ///
@@ -60,7 +61,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     private init(image: consuming ImageFile, ring: consuming SubmissionRing, zeroes: consuming ZeroPages) {
         capabilities = image.capabilities
-        size = image.size
+        fileKeeper = FileKeeper(image)
         let facts = FileSurvey(image)
         surveys = SurveyThread { facts.answer($0) }
         let isBuffered = !image.isDirect && !image.isBlockDevice && !image.capabilities.readOnly
@@ -78,8 +79,8 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// As the ring says.
     public var hasAnswers: Bool { ring.hasCompletions }
 
-    /// Nothing: nobody else can take the medium away.
-    public var keeper: (any BackendKeeper)? { nil }
+    /// Lets the unit grow; nobody else can take the medium away.
+    public var keeper: (any BackendKeeper)? { fileKeeper }
 
     /// Never lost.
     public var writeGeneration: UInt64 { 0 }
@@ -182,6 +183,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Closes ring and image and gives up the claim on the image.
     public mutating func close() {
         precondition(operations.count == 0, "close with \(operations.count) operations in flight")
+        fileKeeper.stop()
         surveys.finish()
         if let writes, let writer {
             precondition(writes.isEmpty, "close with writes queued")

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// Owner of the open image: checked, claimed and measured.
 struct ImageFile: ~Copyable {
     /// What the caller asked for; in every message.
-    private let path: String
+    let path: String
     let descriptor: CInt
     /// Size of the unit in bytes.
     let size: UInt64
@@ -122,25 +122,32 @@ struct ImageFile: ~Copyable {
     }
 
     private func checkSize() throws(BackendError) {
+        let bytes = try ImageFile.bytes(of: descriptor, isBlockDevice: isBlockDevice, path)
+        guard bytes == size else {
+            throw BackendError(
+                .invalidArgument,
+                """
+                \(isBlockDevice ? "block device" : "image") \(path) has \(bytes) bytes: expected exactly \(size), as \
+                configured
+                """)
+        }
+    }
+
+    /// Bytes that an open image has now. - Throws: what fstat(2) or the block device says.
+    static func bytes(of descriptor: CInt, isBlockDevice: Bool, _ path: String) throws(BackendError) -> UInt64 {
         if isBlockDevice {
             let bytes = clinux_block_device_size(descriptor)
             guard bytes >= 0 else {
                 throw BackendError(Errno(rawValue: CInt(-bytes)), "block device \(path) does not tell its size")
             }
-            guard UInt64(bytes) == size else {
-                throw BackendError(
-                    .invalidArgument,
-                    "block device \(path) has \(bytes) bytes: expected exactly \(size), as configured")
-            }
-            return
+            return UInt64(bytes)
         }
         var facts = stat()
-        guard fstat(descriptor, &facts) == 0 else { throw ImageFile.failure(errno, path, size) }
-        guard UInt64(clamping: facts.st_size) == size else {
-            throw BackendError(
-                .invalidArgument,
-                "image \(path) has \(facts.st_size) bytes: expected exactly \(size), as configured")
+        guard fstat(descriptor, &facts) == 0 else {
+            let error = Errno(rawValue: errno)
+            throw BackendError(error, "image \(path) does not tell its size: \(error)")
         }
+        return UInt64(clamping: facts.st_size)
     }
 
     /// Finds the alignment that direct I/O asks for by reading: file systems enforce it, but few tell it.

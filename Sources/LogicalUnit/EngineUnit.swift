@@ -1,5 +1,6 @@
 public import BlockBackend
 public import Reactor
+internal import SCSI
 public import TCMURing
 
 /// A unit as the control plane handles it, whatever its backend.
@@ -42,6 +43,9 @@ public protocol ControlledUnit: ServiceableUnit {
 
     /// The backend has another size: exports `bytes`, and initiators get a unit attention.
     func resize(bytes: UInt64)
+
+    /// Whether initiators are told of a write cache (WCE), as MODE SELECT has left it; nil before the unit is attached.
+    var hasWriteCache: Bool? { get }
 
     /// What the unit has done so far.
     var counters: UnitCounters { get }
@@ -205,6 +209,9 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     public func resize(bytes: UInt64) {
         unit?.pointee.resize(bytes: bytes)
     }
+
+    /// As ``ControlledUnit`` says.
+    public var hasWriteCache: Bool? { unit?.pointee.modes.writeCacheEnabled }
 
     /// As ``ControlledUnit`` says.
     public var counters: UnitCounters { unit?.pointee.counters ?? UnitCounters() }

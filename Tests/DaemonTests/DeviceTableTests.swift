@@ -218,8 +218,8 @@ struct DeviceTableTests {
         "changes of a device at work",
         arguments: [
             (.size(1 << 20), nil), (.size(1 << 21), .notSupportedOnSocket), (.configuration("mem/a"), nil),
-            (.configuration("mem/b"), .notSupportedOnSocket), (.writeCache(false), .notSupportedOnSocket),
-            (nil, .notSupportedOnSocket),
+            (.configuration("mem/b"), .notSupportedOnSocket), (.writeCache(false), nil),
+            (.writeCache(true), .notSupportedOnSocket), (nil, .notSupportedOnSocket),
         ] as [(DeviceChange?, Errno?)])
     func changed(change: DeviceChange?, errno: Errno?) async throws {
         let rig = try DaemonRig()

@@ -63,6 +63,7 @@ final class KernelTree: Sendable {
         write("2\n", to: "\(device.sysfs)/version")
         write("\(device.blockSize)\n", to: "\(device.configFS)/attrib/hw_block_size")
         write("128\n", to: "\(device.configFS)/attrib/hw_max_sectors")
+        write("0\n", to: "\(device.configFS)/attrib/emulate_write_cache")
         write(
             """
             Status: ACTIVATED  Max Queue Depth: 0  SectorSize: 512  HwMaxSectors: 128
