@@ -50,6 +50,8 @@ memstore device bytes = {bytes}
 mon data avail warn = 1
 mon data avail crit = 1
 osd pool default pg autoscale mode = off
+# Erasure-coded pools that are overwritten want BlueStore, for its checksums at scrubbing; that is not what is shown here.
+mon debug no require bluestore for ec overwrites = true
 mgr initial modules =
 """
 

@@ -40,6 +40,7 @@ def _parser():
     ceph = commands.add_parser("ceph", help="run a command on the host beside a fresh one-node Ceph")
     ceph.add_argument("--timeout", type=float, default=3600, metavar="S")
     ceph.add_argument("--keep", action="store_true", help="keep the cluster's directory with all logs")
+    ceph.add_argument("--osds", type=int, default=1, metavar="N", help="how many OSDs it has (default 1)")
     ceph.add_argument("words", nargs="+", metavar="-- COMMAND", help="sees the cluster through CEPH_CONF (and TCMU_TEST_CEPH_CONF)")
     return parser
 
@@ -104,7 +105,7 @@ def _ceph(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            path = str(_cluster(directory).configuration)
+            path = str(_cluster(directory, options.osds).configuration)
             # The second name is for tests that make and remove images: CEPH_CONF alone may be a real cluster's.
             environment = dict(os.environ, CEPH_CONF=path, TCMU_TEST_CEPH_CONF=path)
             code = subprocess.run(options.words, env=environment, check=False).returncode

@@ -7,6 +7,7 @@ from harness.sandbox import LabError
 
 LAB = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = LAB.parent.parent
+_OSDS = {"two-osds": 2, "three-osds": 3}
 
 
 @dataclasses.dataclass
@@ -34,7 +35,7 @@ def _parse(path):
         key, _, value = text.partition(": ")
         if key == "needs":
             job.needs_ceph = "ceph" in value.split()
-            job.osds = 2 if "two-osds" in value.split() else 1
+            job.osds = next((count for word, count in _OSDS.items() if word in value.split()), 1)
         elif key == "timeout":
             job.timeout = float(value)
         elif key == "suite":
