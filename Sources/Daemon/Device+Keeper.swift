@@ -1,4 +1,5 @@
 internal import BlockBackend
+internal import Configuration
 internal import Logging
 internal import LogicalUnit
 internal import SystemPackage

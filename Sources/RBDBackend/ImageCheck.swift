@@ -14,5 +14,7 @@ extension RBDBackend {
         let image = try RBDImage(pool, options)
         // Reads the header, which the rights to open it do not say everything about.
         _ = try image.size()
+        try image.checkFeatures(options.spec)
+        try image.checkDataPool(options, readOnly: options.readOnly || options.snapshot != nil)
     }
 }

@@ -76,8 +76,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     ///   - expectedSize: block size × number of LBAs in bytes; the image must have exactly that size.
     ///   - blockSize: bytes of the unit's logical block.
     /// - Throws: EINVAL where sizes differ or an option is unusable; ENOENT for a missing pool, namespace, image,
-    ///   snapshot or conf; EACCES, EPERM from cephx; ETIMEDOUT where the cluster does not answer; ESHUTDOWN where
-    ///   it has blocklisted this client; else what librados says.
+    ///   snapshot or conf; EACCES, EPERM from cephx; ENOSYS for features of the image that librbd lacks; ETIMEDOUT where
+    ///   the cluster does not answer; ESHUTDOWN where it has blocklisted this client; else what librados says.
     public static func open(
         _ options: RBDOptions, expectedSize: UInt64, blockSize: UInt32
     ) throws(BackendError) -> RBDBackend {
@@ -86,6 +86,7 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         let image = try connectAndOpen(options, &notes)
 
         notes += image.openNotes
+        try image.checkFeatures(options.spec)
         let size = try image.size()
         guard size == expectedSize else {
             let blocks = blockSize > 0 ? "\(expectedSize / UInt64(blockSize)) blocks of \(blockSize)" : "no blocks"
@@ -93,15 +94,12 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
                 .invalidArgument,
                 "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
         }
+        try image.checkDataPool(options, readOnly: options.readOnly || options.snapshot != nil)
         var capabilities = try image.capabilities(options, blockSize: blockSize, &notes)
         let (flash, note) = image.context.cluster.poolIsOnFlash(image.dataPool() ?? options.pool)
         capabilities.solidState = flash
         if let note { notes.append(note) }
-        if !capabilities.readOnly, let owner = image.lockOwner() {
-            notes.append(
-                "the image is in use: \(owner) owns its exclusive lock; the first write here asks for it, or takes it away"
-            )
-        }
+        if !capabilities.readOnly { noteLock(image, &notes) }
         let role = capabilities.readOnly ? MirrorRole.none : try image.mirrorRole()
         let told = ToldFacts(capabilities: capabilities, blockSize: blockSize, notes: notes)
         let keeper = try ImageKeeper(image, options, told, isStandby: !role.allowsWriting)
@@ -158,6 +156,23 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         guard isOpen else { return }
         isOpen = false
         imageKeeper.close()
+    }
+}
+
+/// Who has the lock, and what keeps this gateway from taking it.
+private func noteLock(_ image: borrowing RBDImage, _ notes: inout [String]) {
+    guard image.hasExclusiveLock() != false else { return }
+    if let owner = image.lockOwner() {
+        notes.append(
+            "the image is in use: \(owner) owns its exclusive lock; the first write here asks for it, or takes it away"
+        )
+    }
+    if !image.context.cluster.mayBlocklist() {
+        notes.append(
+            """
+            \(image.context.cluster.user) may not blocklist clients, so it cannot take the exclusive lock from one that has \
+            died, an earlier daemon of this host included; expected mon capability "profile rbd"
+            """)
     }
 }
 

@@ -14,9 +14,9 @@ struct RBDImage: ~Copyable {
 
     /// Opens the image that `options` names; read-only without watch and lock if asked to or for a snapshot.
     ///
-    /// - Throws: ENOENT naming which of namespace, image and snapshot is missing; ESHUTDOWN where this client is
-    ///   blocklisted; ETIMEDOUT where no OSD answers; ENOSYS for features that the installed librbd lacks; what
-    ///   `unlock` throws for an encrypted image.
+    /// - Throws: ENOENT naming which of namespace, image and snapshot is missing; EPERM where the user lacks a capability;
+    ///   ESHUTDOWN where this client is blocklisted; ETIMEDOUT where no OSD answers; ENOSYS for features that the installed
+    ///   librbd lacks; what `unlock` throws for an encrypted image.
     init(_ context: consuming IOContext, _ options: RBDOptions) throws(BackendError) {
         let readOnly = options.readOnly || options.snapshot != nil
         var handle: rbd_image_t?
@@ -25,13 +25,7 @@ struct RBDImage: ~Copyable {
             ? rbd_open_read_only(context.handle, options.image, &handle, nil)
             : rbd_open(context.handle, options.image, &handle, nil)
         guard code >= 0, let handle else {
-            if code == -ENOENT, let namespace = options.namespace, !context.mayHaveNamespace(namespace) {
-                throw failure(
-                    code, "cannot open image \(options.spec)",
-                    expected: "namespace \(namespace) to exist in pool \(options.pool)")
-            }
-            throw failure(
-                code, "cannot open image \(options.spec) as \(context.cluster.user)", expected: "an existing image")
+            throw RBDImage.refusal(code, context, options, readOnly: readOnly)
         }
         if let snapshot = options.snapshot {
             // A step of its own, so that a missing snapshot is not taken for a missing image.

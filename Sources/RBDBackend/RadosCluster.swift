@@ -26,7 +26,8 @@ final class RadosCluster: @unchecked Sendable {
             throw failure(
                 code,
                 "cannot connect to the cluster as \(context.user) (mon_host \(monitors.isEmpty ? "not set" : monitors))",
-                expected: "a reachable monitor and a keyring for \(context.user)")
+                expected:
+                    "a reachable monitor, a keyring for \(context.user) and its mon capability \"profile rbd\"")
         }
         self.handle = handle
         self.context = context

@@ -26,7 +26,8 @@ struct ResizeTests {
     func sizes() throws {
         let path = scratch.file("image", size: 8192)
         var rig = try Rig(try FileBackend.open(path: path, direct: false, expectedSize: 8192, blockSize: 512))
-        let keeper = try #require(rig.backend.keeper)
+        let found = rig.backend.keeper
+        let keeper = try #require(found)
         for (there, wanted) in [(8192, 16384), (16384, 12288), (16384, 20480), (4096, 4096), (4096, 8192)] {
             try #require(truncate(path, there) == 0)
             let error = try #require(refusal(keeper, UInt64(wanted)), "\(there) \(wanted)")
@@ -54,7 +55,8 @@ struct ResizeTests {
     func onLoop() throws {
         let path = scratch.file("image", size: 8192)
         var backend = try FileBackend.open(path: path, direct: false, expectedSize: 8192, blockSize: 512)
-        let keeper = try #require(backend.keeper)
+        let found = backend.keeper
+        let keeper = try #require(found)
         let loop = WorkList()
         keeper.start(KeeperSurroundings(onLoop: { loop.add($0) }, tell: { _ in }))
         try #require(truncate(path, 16384) == 0)

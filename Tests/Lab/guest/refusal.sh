@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What must not be served: the errno the kernel gets, and the line for the operator.
+# What must not be served: the errno the kernel gets, and the line for the operator; and another client in the way.
 
 # refused TITLE CONFIG BYTES ERRNO SAYS…: the enable must fail so. The log must name the device, and one line of it
 # must hold each of SAYS: the value that is wrong, and what was expected or is the way out.
@@ -28,4 +28,20 @@ refused() {
     fi
     bounded 20 rmdir "$(device_directory "$name")" || fail "$title: the refused device cannot be removed"
     unset "hba_of[$name]"
+}
+
+# foreign_lock IMAGE: a client that owns the image's exclusive lock, its process in $locker_pid.
+foreign_lock() {
+    /usr/bin/python3 - "$1" > "$LAB_STATE/locker" << 'PYTHON' &
+import rados, rbd, signal, sys, time
+# Leaves the blocks below in order: a client that dies keeps its lock until its watch has run out.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster, cluster.open_ioctx("rbd") as pool:
+    with rbd.Image(pool, sys.argv[1]) as image:
+        image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+        print("held", flush=True)
+        time.sleep(1000)
+PYTHON
+    locker_pid=$!
+    until_true 30 grep -q held "$LAB_STATE/locker" || fail "no foreign lock"
 }

@@ -4,22 +4,6 @@
 bytes=$((64 << 20))
 start_daemon
 
-# foreign_lock IMAGE: a client that owns the image's exclusive lock, its process in $locker_pid.
-foreign_lock() {
-    /usr/bin/python3 - "$1" > "$LAB_STATE/locker" << 'PYTHON' &
-import rados, rbd, signal, sys, time
-# Leaves the blocks below in order: a client that dies keeps its lock until its watch has run out.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster, cluster.open_ioctx("rbd") as pool:
-    with rbd.Image(pool, sys.argv[1]) as image:
-        image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
-        print("held", flush=True)
-        time.sleep(1000)
-PYTHON
-    locker_pid=$!
-    until_true 30 grep -q held "$LAB_STATE/locker" || fail "no foreign lock"
-}
-
 rbd_image small "$bytes"
 image_file small "$bytes"
 refused "unknown image" rbd/rbd/nothing "$bytes" ENOENT nothing

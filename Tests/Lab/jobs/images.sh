@@ -1,6 +1,6 @@
 # RBD images of all kinds: encrypted, read-only, in namespaces and data pools, journaled, mirrored; and what must not be served
 # needs: ceph
-# timeout: 400
+# timeout: 500
 ours || { note "the original serves none of these"; return 0; }
 bytes=$((64 << 20))
 luns=/etc/tcmu/luns.d
@@ -126,6 +126,56 @@ daemon_log | grep -F "$luns/a.yaml" | grep -q 'counts for no LUN' || fail "no li
 remove_lun d
 rm "$luns/a.yaml" "$luns/b.yaml"
 
+say "--- users who may not do what it takes"
+# user NAME CAPABILITIES: a cephx user, its keyring where librados looks for it.
+user() { on_host "ceph auth get-or-create client.$1 $2" > "/etc/ceph/ceph.client.$1.keyring" || fail "no user $1"; }
+user no-osd "mon 'profile rbd'"
+user other-pool "mon 'profile rbd' osd 'profile rbd pool=lab-data'"
+user no-locks "mon 'profile rbd' osd 'allow rw pool=rbd, allow class rbd'"
+user reader "mon 'profile rbd' osd 'profile rbd-read-only pool=rbd'"
+user no-data "mon 'profile rbd' osd 'profile rbd pool=rbd'"
+user single "mon 'allow r' osd 'allow rwx pool=rbd'"
+needed='"profile rbd pool=rbd"'
+for name in no-osd other-pool no-locks reader; do
+    refused "client.$name" "rbd/rbd/plain;id=$name" "$bytes" EPERM "client.$name" 'osd capabilities' "$needed"
+done
+left "four refusals" rbd/plain
+refused "no right to the data pool" "rbd/rbd/split;id=no-data" "$bytes" EPERM client.no-data '"profile rbd pool=lab-data"'
+left "a refusal" rbd/split
+lun_file reader "lun: rbd/rbd/plain" "read_only: true"
+make_lun r "rbd/rbd/plain;id=reader" "$bytes"
+attach r
+check "a read-only unit of a user who may only read" limit 30 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
+remove_lun r
+rm "$luns/reader.yaml"
+
+say "--- a user who may not blocklist: a LUN of one gateway"
+make_lun s "rbd/rbd/plain;id=single" "$bytes"
+daemon_log | grep -F '/s: ' | grep -q 'client.single may not blocklist' || fail "no line says what client.single may not do"
+attach s
+same "$disk"
+stop_daemon KILL
+start_daemon
+generic=/dev/$(ls "/sys/block/${disk##*/}/device/scsi_generic")
+# The kernel tries again for 20 s before it gives up.
+equal "a write after a crash" "$(sense -s 512 -i "$LAB_STATE/block" "$generic" 2a 00 00 00 00 00 00 00 01 00)" Busy
+daemon_log | grep -F '/s: ' | grep -q 'cannot take the exclusive lock: access denied' || fail "no line says why the lock cannot be taken"
+check "an operator removes the dead daemon's lock" on_host "
+    rbd lock ls --format json rbd/plain | /usr/bin/python3 -c '
+import json, subprocess, sys
+for lock in json.load(sys.stdin): subprocess.run([\"rbd\", \"lock\", \"rm\", \"rbd/plain\", lock[\"id\"], lock[\"locker\"]], check=True)'"
+same "$disk"
+remove_lun s
+left "a LUN of one gateway, removed" rbd/plain
+
+say "--- an image with a feature that nobody knows"
+check "an image and its bit 40" on_host "
+    set -e; rbd create --size 64M rbd/future
+    header=rbd_header.\$(rbd info rbd/future --format json | sed -E 's/.*\"id\":\"([^\"]*).*/\1/')
+    printf '\\075\\0\\0\\0\\0\\001\\0\\0' | rados -p rbd setomapval \"\$header\" features"
+refused "a feature from the future" rbd/rbd/future "$bytes" ENOSYS rbd/future '(bit 40)' 'newer librbd'
+left "a refusal" rbd/future
+
 say "--- journaled and mirrored images"
 check "images" on_host "
     set -e; rbd mirror pool enable rbd image
@@ -151,6 +201,20 @@ for mode in snapshot journal; do
     say "ok: $mode: ready after promotion, without a restart"
     blockdev --rereadpt "$disk" 2> /dev/null
     same "$disk"
+    # The LUN has the lock now, and keeps it: nobody else wants it. Whoever wants to demote the image must say so.
+    if on_host "rbd mirror image demote rbd/$mode" > /dev/null; then fail "$mode: demoted under the LUN's lock"; fi
+    say "ok: $mode: no demotion while the LUN has the lock"
+    check "the lock is asked for" on_host "/usr/bin/python3 -c '
+import os, rados
+with rados.Rados(conffile=os.environ[\"CEPH_CONF\"]) as cluster, cluster.open_ioctx(\"rbd\") as pool:
+    pool.notify(\"rbd_id.$mode\", \"tcmH\\1\\1operator\\7console\")'"
+    check "demotion" on_host "rbd mirror image demote rbd/$mode"
+    # In journal mode librbd tells nobody of a demotion.
+    if [[ $mode == snapshot ]]; then
+        until_true 30 eval '[[ $(sense -s 512 -i "$LAB_STATE/block" "$generic" 2a 00 00 00 00 00 00 00 01 00) == 2/040b ]]' ||
+            fail "a write to an image demoted at work"
+        say "ok: $mode: not ready after a demotion at work"
+    fi
     remove_lun "$mode"
     left "a mirrored image, removed" "rbd/$mode"
 done

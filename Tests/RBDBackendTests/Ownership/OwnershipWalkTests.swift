@@ -83,13 +83,16 @@ struct OwnershipWalkTests {
         "no old owner's write lands after a new owner's, nobody writes beside another, and there is always a way on"
     )
     func everySequence() {
-        let walks: [(title: String, start: OwnershipModel, depth: Int, least: Int, faults: OwnershipModel.Faults)] = [
-            ("nobody owns", OwnershipModel(), 10, 10, .all), ("one owns", owned(), 9, 9, .all),
-            ("one owns, writes time out", owned(), 26, 12, .timeOuts),
-        ]
+        let walks: [(title: String, start: OwnershipModel, depth: Int, least: Int, faults: OwnershipModel.Faults)] =
+            [
+                ("nobody owns", OwnershipModel(), 10, 10, .all), ("one owns", owned(), 9, 9, .all),
+                ("one owns, writes time out", owned(), 26, 12, .timeOuts),
+            ]
         for (title, start, depth, least, faults) in walks {
             let result = walk(start, depth: depth, most: 20_000, faults: faults)
-            print("ownership walk, \(title): \(result.states) states, every sequence of \(result.completeDepth) steps")
+            print(
+                "ownership walk, \(title): \(result.states) states, every sequence of \(result.completeDepth) steps"
+            )
             #expect(result.fault == nil, "\(result.fault ?? ""): \(result.path)")
             #expect(result.states > 3_000 && result.completeDepth >= least)
         }
