@@ -358,3 +358,4 @@ EXPORT int rbd_aio_flush(rbd_image_t image, rbd_completion_t c)
 
 #include "image.inc"
 #include "librados.inc"
+#include "watches.inc"

@@ -85,6 +85,40 @@ static void submit(struct lane *lane, struct operation *operation, unsigned numb
     CHECK(handoff || operation->called == 1);
 }
 
+static void noted(rados_completion_t c, void *argument)
+{
+    (void)c;
+    *(int *)argument += 1;
+}
+
+static void updated(void *argument)
+{
+    (void)argument;
+}
+
+/* What a daemon asks for as it opens an image, and what it asks of objects. */
+static void opening(rados_t cluster, rados_ioctx_t io, rbd_image_t image)
+{
+    char text[64];
+    uint64_t watch = 0, features;
+    size_t watchers = 4;
+    int calls = 0;
+    rbd_mirror_image_info_t info;
+    rbd_image_watcher_t list[4];
+    rados_completion_t c;
+    CHECK(rados_cluster_fsid(cluster, text, sizeof text) == 36 && strlen(text) == 36);
+    CHECK(rados_cluster_fsid(cluster, text, 36) == -ERANGE);
+    CHECK(rbd_get_features(image, &features) == 0 && !(features & RBD_FEATURE_EXCLUSIVE_LOCK));
+    CHECK(rbd_mirror_image_get_info(image, &info, sizeof info) == 0 && info.state == RBD_MIRROR_IMAGE_DISABLED);
+    rbd_mirror_image_get_info_cleanup(&info);
+    CHECK(rbd_update_watch(image, &watch, updated, NULL) == 0 && watch && rbd_update_unwatch(image, watch) == 0);
+    CHECK(rbd_watchers_list(image, list, &watchers) == 0 && watchers == 0);
+    rbd_watchers_list_cleanup(list, watchers);
+    CHECK(rados_aio_create_completion2(&calls, noted, &c) == 0);
+    CHECK(rados_aio_read(io, "object", c, text, 1, 0) == 0 && calls == 1 && rados_aio_get_return_value(c) == 0);
+    rados_aio_release(c);
+}
+
 static int images(unsigned count, unsigned operations)
 {
     struct lane *lanes = calloc(count, sizeof *lanes);
@@ -111,6 +145,7 @@ static int images(unsigned count, unsigned operations)
     CHECK(rados_connect(cluster) == 0 && rados_ioctx_create(cluster, "pool", &io) == 0);
     for (unsigned i = 0; i < count; i++)
         CHECK(rbd_open(io, "image", &lanes[i].image, NULL) == 0);
+    opening(cluster, io, lanes[0].image);
     for (unsigned n = 0; n < operations; n++)
         for (unsigned i = 0; i < count; i++) {
             submit(&lanes[i], &all[(size_t)i * operations + n], n);
