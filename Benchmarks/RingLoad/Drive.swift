@@ -52,6 +52,8 @@ struct Drive {
         let clears = nodes.reduce(0) { $0 + $1.clears } - cleared
         measures = false
         try drain()
+        // Rings that are watched, not slept on, are looked at nowhere else.
+        try checkRings()
         guard failed == 0 else { throw LoadFailure("\(failed) of \(finished) commands failed") }
         guard commands > 0 else { throw LoadFailure("not one command was answered in \(elapsed) s") }
         return figures(
@@ -144,6 +146,7 @@ struct Drive {
                 for index in nodes.indices where nodes[index].doorbells != seen[index] { return }
             }
         }
+        try checkRings()
         // Doorbells rung before this are only forgotten if their count is seen after it.
         for node in nodes { node.clearDoorbell() }
         for index in nodes.indices where nodes[index].doorbells != seen[index] { return }
@@ -151,6 +154,10 @@ struct Drive {
         guard poll(&watches, nfds_t(watches.count), 30_000) > 0 else {
             throw LoadFailure("no doorbell for 30 s with \(nodes.map { $0.ring.inFlight }) commands in flight")
         }
+    }
+
+    /// - Throws: where the daemon has broken a rule of the ring.
+    private func checkRings() throws {
         for node in nodes where !node.ring.violations.isEmpty { throw LoadFailure("\(node.ring.violations)") }
     }
 }

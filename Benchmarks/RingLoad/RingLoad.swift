@@ -12,6 +12,8 @@ struct RingLoad: ParsableCommand {
             Writes a line per ring to --nodes (for the preload library), then takes commands from standard input, one \
             per line, and answers each with one line of JSON on standard output:
               ready seconds=N                  waits until every ring answers TEST UNIT READY
+              claim seconds=N                  waits until every ring takes a WRITE: the first one asks for an image's \
+            exclusive lock, and is told BUSY until it is there
               run pattern=randread block=4096 depth=32 units=1 span=BYTES seconds=3 warmup=0.5 spin=US pid=PID
             """)
 
@@ -39,13 +41,20 @@ struct RingLoad: ParsableCommand {
     private static func answer(_ words: [Substring], _ rings: [RingNode]) throws -> String {
         switch words.first {
         case "ready":
-            try waitUntilReady(rings, seconds: Double(words.last?.split(separator: "=").last ?? "") ?? 30)
+            try waitUntilReady(rings, seconds: seconds(words))
             return "{\"ready\": \(rings.count)}"
+        case "claim":
+            try Claim(rings).run(seconds: seconds(words))
+            return "{\"claimed\": \(rings.count)}"
         case "run":
             var drive = Drive(rings, try Workload(parsing: Array(words.dropFirst())))
             return try drive.run()
-        default: throw LoadFailure("\(words.joined(separator: " ")): expected ready or run")
+        default: throw LoadFailure("\(words.joined(separator: " ")): expected ready, claim or run")
         }
+    }
+
+    private static func seconds(_ words: [Substring]) -> Double {
+        Double(words.last?.split(separator: "=").last ?? "") ?? 30
     }
 
     private static func waitUntilReady(_ rings: [RingNode], seconds: Double) throws {

@@ -21,7 +21,7 @@ extension RingSimulator {
     /// and status of each command. - Returns: how many there were.
     @discardableResult
     public func reapBare(withoutDoorbell: Bool = false, _ body: (UInt16, UInt8) -> Void = { _, _ in }) -> Int {
-        guard drainDoorbell() > 0 || withoutDoorbell else { return 0 }
+        guard withoutDoorbell || drainDoorbell() > 0 else { return 0 }
         var count = 0
         while let slot = nextFinishedSlot() {
             body(slot.id, ctcmu_load_u8(slot.entry + 8))
