@@ -64,11 +64,11 @@ def rbd(pool, image, conf=None, client="admin", settings=None, **measurement):
         return measure("rbd", jobs, backend="rbd", environment={"CEPH_CONF": str(own)}, **measurement)
 
 
-def file(path, **measurement):
-    """fio's io_uring engine on one file, or on each of a list of files, through the page cache."""
+def file(path, more=(), **measurement):
+    """fio's io_uring engine on one file, or on each of a list of files, through the page cache. more: options of fio."""
     paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     jobs = [[f"--filename={one}", f"--size={os.path.getsize(one)}"] for one in paths]
-    options = ["--direct=0", "--invalidate=0", "--fallocate=none"]
+    options = ["--direct=0", "--invalidate=0", "--fallocate=none", *more]
     return measure("io_uring", jobs, backend="file", options=options, **measurement)
 
 

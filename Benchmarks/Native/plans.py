@@ -36,6 +36,12 @@ class Subject:
     options: tuple = ()
     preloads: tuple = ()
     variables: tuple = ()
+    #: Depths at which it is measured; all of the suite's where it is empty.
+    depths: tuple = ()
+
+    def loads_of(self, suite):
+        """What of a suite's workloads this subject gets."""
+        return [load for load in suite.loads if not self.depths or load.depth in self.depths]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +59,12 @@ class Suite:
     #: The load generator has the last CPU for itself and the daemon all others: the kernel likes to wake a daemon on the
     #: CPU of whoever woke it, where the two then take turns instead of working side by side.
     apart: bool = False
+    #: At most so many rounds: fewer where no bar is judged by them.
+    most_rounds: int = 1000
+
+    def rounds(self, wanted):
+        """How many rounds there are where so many are asked for."""
+        return min(wanted, self.most_rounds)
 
 
 def _grid(depths, patterns=PATTERNS, counted=(32,), **options):
@@ -63,13 +75,12 @@ def _isolated(mode):
     common = {"preloads": ("librbd",), "variables": (("BENCH_RBD_MODE", mode),), "backend": f"rbd-{mode}"}
     subjects = (
         Subject("tcmud", config="rbd/rbd/disk{}", **common),
-        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), **common),
-        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=0", options=("--spin", "0"), **common),
+        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=32", options=("--spin", "32"), depths=(1, 32), **common),
+        Subject("tcmud", config="rbd/rbd/disk{}", variant="spin=0", options=("--spin", "0"), depths=(1,), **common),
         Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
     more = (Load("randrw", 32),) + sequential if mode == "instant" else ()
-    return Suite(f"the daemon alone, librbd instant ({mode})", subjects,
-                 _grid((1, 32, 128), counted=(1, 32)) + more, INSTANT_BYTES,
+    return Suite(f"the daemon alone, librbd instant ({mode})", subjects, _grid((1, 32, 128)) + more, INSTANT_BYTES,
                  spin=2000 if mode == "instant" else 0, apart=mode == "instant")
 
 
@@ -86,10 +97,13 @@ SUITES = {
     "handoff": _isolated("handoff"),
     "mem": Suite("memory", (Subject("tcmud", "mem", "mem/{}"), Subject("tcmud", "mem", "mem/{}", "spin=32", ("--spin", "32"))),
                  _grid((1, 32, 128)) + (Load("randread", 8, units=16), Load("randwrite", 8, units=16)), 64 * MIB,
-                 apart=True),
+                 apart=True, most_rounds=3),
     "file": Suite("a page-cached file",
                   (Subject("tcmud", "file", "file/{path}"), Subject("tcmu-runner", "qcow", "qcow/{path}"),
-                   Subject("fio", "file")),
+                   Subject("fio", "file"),
+                   # By default the engine submits commands one by one as they come free, ours a batch per system call.
+                   Subject("fio", "file", variant="batch=16", depths=(32, 128), options=(
+                       "--iodepth_batch_submit=16", "--iodepth_batch_complete_max=16"))),
                   _grid((1, 32, 128)), FILE_BYTES, spin=50),
     "rbd": Suite("an image on the one-node cluster",
                  (Subject("tcmud", **_RBD), Subject("tcmu-runner", **_ORIGINAL_RBD), Subject("fio", "rbd")),
@@ -101,7 +115,7 @@ SUITES = {
                      _tuned("allocator glibc", preloads=("libc.so.6",)),
                      _tuned("allocator jemalloc", preloads=("libjemalloc.so.2",))),
                     _grid((1, 32), counted=()) + (Load("randwrite", 16, 64 * KIB),), IMAGE_BYTES, spin=0,
-                    needs_cluster=True),
+                    needs_cluster=True, most_rounds=3),
 }
 
 #: Many LUNs that do nothing: subject, LUNs.
@@ -111,3 +125,40 @@ IDLE = (
     (Subject("tcmud", "rbd", "rbd/rbd/bench{};connection_group=bench", variant="connection group"), 50),
     (Subject("tcmu-runner", **_ORIGINAL_RBD), 50),
 )
+#: A round takes three minutes, most of it rest, and hardly differs from the next.
+IDLE_ROUNDS = 2
+
+#: What the lab's job `bench` measures unless it is told otherwise: transports and who is measured over each.
+LAB_ROUNDS, LAB_DEPTHS = 3, (1, 32)
+LAB_WAYS = (("fio-rbd", "fio"), ("tcm_loop", "tcmud"), ("tcm_loop", "tcmu-runner"), ("iscsi", "tcmud"),
+            ("iscsi", "tcmu-runner"))
+
+#: All of it, in the order in which it is measured.
+NAMES = (*SUITES, "idle")
+
+
+def expected(suites, rounds, lab=False):
+    """What there must be of records: pairs of the keys that tell a case from the others, and its number of rounds."""
+    cases = []
+    for name in suites:
+        if name == "idle":
+            cases += [({"kind": "idle", "suite": name, "subject": subject.name, "variant": subject.variant,
+                        "backend": subject.backend, "luns": luns}, min(rounds, IDLE_ROUNDS))
+                      for subject, luns in IDLE]
+            continue
+        suite = SUITES[name]
+        cases += [({"kind": "run", "suite": name, "subject": subject.name, "variant": subject.variant,
+                    "backend": subject.backend, "pattern": load.pattern, "block": load.block, "depth": load.depth,
+                    "luns": load.units}, suite.rounds(rounds))
+                  for subject in suite.subjects for load in subject.loads_of(suite)]
+    if lab:
+        cases += [({"kind": "lab", "transport": transport, "subject": subject, "pattern": pattern, "depth": depth},
+                   LAB_ROUNDS)
+                  for transport, subject in LAB_WAYS for pattern in PATTERNS for depth in LAB_DEPTHS]
+    return cases
+
+
+def in_turn(subjects, number):
+    """Who comes when in that round: whoever came first in every round would find the cluster at its freshest."""
+    first = (number - 1) % len(subjects)
+    return subjects[first:] + subjects[:first]

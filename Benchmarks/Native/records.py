@@ -1,7 +1,7 @@
 """Measurement records: reading them, choosing among them, medians and ratios.
 
 A record is a dict out of one line of results.jsonl. Records without `kind` are runs under load; `idle` and `lab` are
-the other kinds. A key that is absent is the same as one that is null: nothing was measured.
+kinds of measurement too, `turn` tells what else the machine did (surroundings.py). A key that is absent is the same as one that is null: nothing was measured.
 """
 
 import json
@@ -44,6 +44,15 @@ def variant(record):
     return record.get("variant") or ""
 
 
+#: The suite of a record that does not name it.
+_SUITES = {"rbd-instant": "instant", "rbd-handoff": "handoff", "qcow": "file"}
+
+
+def suite(record):
+    """The suite that it was taken in: rounds are numbered within one, and subjects of one are paired."""
+    return record.get("suite") or _SUITES.get(record.get("backend"), record.get("backend"))
+
+
 def spread(records, figure):
     """A figure over the rounds; None where no round has it."""
     return _spread(list(_by_round(records, figure).values()))
@@ -55,13 +64,24 @@ def ratios(ours, theirs, figure):
     return _spread([over[key] / under[key] for key in over if under.get(key)])
 
 
+def best(records, figure="iops"):
+    """Per round the one with the highest figure: of several ways to use a peer, the fastest."""
+    found = {}
+    for record in records:
+        key = record.get("round") or 0
+        if record.get(figure) is not None and (key not in found or record[figure] > found[key][figure]):
+            found[key] = record
+    return list(found.values())
+
+
 def distinct(records, *keys):
     """The combinations of values that occur, in the order in which they first do."""
     return list(dict.fromkeys(tuple(record.get(key) for key in keys) for record in records))
 
 
 def _fits(record, key, value):
-    has = variant(record) if key == "variant" else kind(record) if key == "kind" else record.get(key)
+    derived = {"variant": variant, "kind": kind, "suite": suite}.get(key)
+    has = derived(record) if derived else record.get(key)
     if callable(value):
         return value(has)
     return has in value if isinstance(value, (tuple, set, frozenset)) else has == value

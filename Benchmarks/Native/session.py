@@ -11,8 +11,11 @@ import time
 
 import world
 
-#: Seconds for a daemon to serve its units.
+#: Seconds for a daemon to serve its units, and for the first write of each to be taken.
 START_LIMIT = 60
+CLAIM_LIMIT = 45
+#: Counts what a process asks of the kernel; -x: one line, the number first.
+PERF = ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter"]
 
 
 class Failed(Exception):
@@ -106,25 +109,40 @@ class Session:
         words = " ".join(f"{key}={value}" for key, value in workload.items())
         return self.ask(f"run {words} pid={self.daemon.pid}")
 
+    def claim(self):
+        """Writes to every unit until it takes it: the first write asks for an image's exclusive lock."""
+        self.ask(f"claim seconds={CLAIM_LIMIT}")
+
     def count_system_calls(self, **workload):
-        """System calls per command, in a run of its own; None where this machine cannot count them.
+        """System calls per command, in a run of its own; None where it was not counted.
 
         Counted by the kernel's tracepoint over the whole run: the daemon is idle before and after it.
         """
-        if shutil.which("perf") is None:
-            return None
         perf = subprocess.Popen(
-            ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", str(self.daemon.pid)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.7)
-        if perf.poll() is not None:
-            return None
-        answer = self.run(**workload)
-        perf.send_signal(signal.SIGINT)
+            [*PERF, "-p", str(self.daemon.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
+            time.sleep(0.7)
+            answer = self.run(**workload)
+            perf.send_signal(signal.SIGINT)
             text = perf.communicate(timeout=20)[1]
-        except subprocess.TimeoutExpired:
-            perf.kill()
-            return None
+        finally:
+            if perf.poll() is None:
+                perf.kill()
+                perf.communicate()
         match = re.search(r"^(\d+),", text, re.MULTILINE)
-        return int(match.group(1)) / answer["total_commands"] if match else None
+        if not match:
+            raise Failed(f"perf: {' '.join(text.split())}")
+        return int(match.group(1)) / answer["total_commands"]
+
+
+def counting_problem():
+    """Why system calls cannot be counted here, in perf's words; None where they can."""
+    if shutil.which("perf") is None:
+        return "no perf: apt-get install linux-perf"
+    try:
+        done = subprocess.run([*PERF, "true"], capture_output=True, text=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "perf does not end"
+    if done.returncode == 0 and re.search(r"^\d+,", done.stderr, re.MULTILINE):
+        return None
+    return " ".join(done.stderr.split()) or f"perf ends with status {done.returncode}"
