@@ -5,15 +5,19 @@ decides; so a machine that is slow for a while is slow for both. A case without 
 """
 
 import dataclasses
+import fnmatch
 import re
 import typing
 
 import records as data
 
-#: Who a ratio is formed with: subject, and its backend where that is another than ours.
+#: Who a ratio is formed with: subject, and its backend where that is another than ours. Of fio the fastest variant counts.
 ORIGINAL = (data.ORIGINAL, None)
 ORIGINAL_QCOW = (data.ORIGINAL, "qcow")
 FIO = (data.FIO, None)
+
+#: The suite whose records a backend is judged by; others measure variants of it.
+SUITES = {"rbd-instant": "instant", "rbd-handoff": "handoff", "rbd": "rbd", "file": "file", "mem": "mem"}
 
 #: Where the daemon is alone: with librbd's callback inside the call, and on another thread as librbd has it.
 ISOLATED = ("rbd-instant", "rbd-handoff")
@@ -85,7 +89,7 @@ class Outcome(typing.NamedTuple):
     """What came of one case of a bar."""
 
     bar: Bar
-    #: bar/backend/pattern/depth; what an explanation may be filed under, as may the bar's name alone.
+    #: bar/backend/pattern/depth; what a reason is filed under.
     name: str
     backend: str
     pattern: str | None
@@ -109,21 +113,33 @@ def judge(records, bars=BARS):
         for bar in bars for backend in bar.backends for pattern in bar.patterns for depth in bar.depths]
 
 
-def explanation(outcome, explanations):
-    """The text filed for this case, else the one for its bar; None where there is none."""
-    return explanations.get(outcome.name) or explanations.get(outcome.bar.name)
+class Reason(typing.NamedTuple):
+    """Why cases are missed: what was measured and tried, on which machine and when."""
+
+    #: Names of outcomes; `*` stands for any text, but a bar must be named.
+    cases: tuple
+    text: str
+    machine: str
+    date: str
 
 
-def unknown_names(explanations, bars=BARS):
-    """What an explanation is filed under although no bar has that name: a slip of the pen."""
-    known = {bar.name for bar in bars} | {outcome.name for outcome in judge([], bars)}
-    return sorted(set(explanations) - known)
+def reason(outcome, reasons):
+    """The first reason filed for this case; None where there is none."""
+    return next((one for one in reasons
+                 if any(fnmatch.fnmatchcase(outcome.name, case) for case in one.cases)), None)
+
+
+def unknown_cases(reasons, bars=BARS):
+    """Cases that a reason is filed for although no bar has them, or although they leave open which bar is meant."""
+    known = [outcome.name for outcome in judge([], bars)]
+    return sorted(case for one in reasons for case in one.cases
+                  if not fnmatch.filter(known, case) or "*" in case.partition("/")[0] or "/" not in case)
 
 
 def _judge_case(records, bar, backend, pattern, depth):
     case = {"kind": bar.kind, "luns": bar.luns}
     if bar.kind == "run":
-        case |= {"pattern": pattern, "depth": depth, "block": 4096}
+        case |= {"pattern": pattern, "depth": depth, "block": 4096, "suite": SUITES[backend]}
     same = data.select(records, **case)
     ours = _of_variant(data.select(same, subject=data.OURS, backend=backend), bar.variant)
     measured = []
@@ -132,7 +148,8 @@ def _judge_case(records, bar, backend, pattern, depth):
             measured.append(data.spread(ours, limit.figure))
             continue
         subject, other = limit.peer
-        theirs = data.select(same, subject=subject, backend=other or backend, variant="")
+        theirs = data.select(same, subject=subject, backend=other or backend)
+        theirs = data.best(theirs) if subject == data.FIO else data.select(theirs, variant="")
         measured.append(data.ratios(ours, theirs, limit.figure))
     name = "/".join(str(part) for part in (bar.name, backend, pattern, depth) if part is not None)
     return Outcome(bar, name, backend, pattern, depth, tuple(measured), _state(bar.limits, measured))

@@ -2,14 +2,14 @@
 """Writes Benchmarks/RESULTS.md from measurement records.
 
     report.py results.jsonl --machine machine.json --output RESULTS.md [--explanations FILE]
-              [--plot BACKEND=IMAGE.png]...
+              [--plot BACKEND=IMAGE.png]... [--full]
     report.py --selftest
 
 machine.json: an object with `machine`, `kernel`, `date`, `command`, `order` (how runs were interleaved), `versions`
-(name to text), `notes` and `not_comparable` (lists of sentences); see machine.py. Each may be absent.
+(name to text), `suites`, `rounds`, `notes` and `not_comparable` (lists of sentences); see machine.py. Each may be absent.
 
-Exit status 1 where a bar is missed without an explanation, an explanation names no bar, or a plot could not be drawn;
-RESULTS.md is written all the same.
+Exit status 1 where a bar is missed without a reason, a reason names no case or a plot could not be drawn; with --full
+also where a bar was not measured or a case has fewer rounds than planned. RESULTS.md is written all the same.
 """
 
 import argparse
@@ -20,18 +20,20 @@ import sys
 import tomllib
 
 import bars
+import plans
 import plot
 import records as data
+import surroundings
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-#: Backends whose figures stand in one table: the original serves a raw file with its qcow handler.
-FAMILIES = (("mem",), ("file", "qcow"), ("rbd-instant",), ("rbd-handoff",), ("rbd",))
 TITLES = {
-    "mem": "`mem`", "file": "`file`: a page-cached image",
-    "rbd-instant": "`rbd`, instant librbd, callback within the call",
-    "rbd-handoff": "`rbd`, instant librbd, callback on a thread of the image", "rbd": "`rbd` on a one-node cluster",
+    "mem": "`mem`", "file": "`file`: a page-cached image", "instant": "`rbd`, instant librbd, callback within the call",
+    "handoff": "`rbd`, instant librbd, callback on a thread of the image", "rbd": "`rbd` on a one-node cluster",
+    "tuning": "`rbd` on a one-node cluster, settings of ours", "idle": "many LUNs at once (100 `mem`, 50 `rbd`)",
 }
+#: How "as shipped" is called where settings of ours are compared with each other.
+SHIPPED = "as shipped"
 #: Figures of a run: heading, key, how to print it.
 FIGURES = (
     ("commands/s", "iops", "number"), ("p50 us", "p50_us", "number"), ("p99 us", "p99_us", "number"),
@@ -84,7 +86,8 @@ def head(machine, records):
     counts = [len({record.get("round") or 0 for record in data.select(records, kind=which)})
               for which in ("run", "lab")]
     rows = [(name, machine.get(key, "not recorded")) for name, key in (
-        ("machine", "machine"), ("kernel", "kernel"), ("date", "date"), ("command", "command"))]
+        ("machine", "machine"), ("kernel", "kernel"), ("file system of the image file", "file_system"), ("date", "date"),
+        ("command", "command"))]
     rows += [(name, version) for name, version in machine.get("versions", {}).items()]
     rows.append(("rounds", f"{counts[0]}" + (f"; {counts[1]} in the lab's kernel" if counts[1] else "")))
     rows.append(("order", machine.get("order", "not recorded")))
@@ -95,16 +98,50 @@ def head(machine, records):
         "with all workloads; given are their median and, in brackets, the lowest and the highest. Absolute figures depend on the "
         "machine; ratios less so.", "",
         *table(("measured with", ""), [(name, str(value).replace("|", "\\|")) for name, value in rows]),
-        *bullets(machine.get("notes", []))]
+        *bullets(machine.get("notes", []) + other_load(records))]
 
 
 def bullets(sentences):
     return [f"- {sentence}" for sentence in sentences] + [""] * bool(sentences)
 
 
+def other_load(records):
+    """A sentence on turns during which the machine did something else too; none where all were undisturbed."""
+    turns = data.select(records, kind="turn")
+    disturbed = [turn for turn in turns if any((turn.get(key) or 0) > most for key, most in surroundings.LIMITS.items())]
+    if not turns:
+        return []
+    if not disturbed:
+        return [f"The machine did nothing else during the {len(turns)} turns, as far as /proc/stat tells."]
+    names = [f"{turn['suite']} {subject_name(turn)} round {turn['round']} ({turn['others_before']:.1f} before, "
+             f"{turn['others']:.1f} meanwhile, {turn['steal']:.2f} stolen)" for turn in disturbed]
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return [f"Another load was seen in {len(disturbed)} of {len(turns)} turns (CPUs of other processes and of the kernel's "
+            f"threads before and during the turn, CPUs stolen by the hypervisor): {', '.join(names[:12])}{more}."]
+
+
+def subject_name(record):
+    return " ".join(part for part in (record["subject"], data.variant(record)) if part)
+
+
+def missing(records, machine, lab):
+    """Cases with fewer rounds than planned, as sentences."""
+    lines = []
+    for case, rounds in plans.expected(machine.get("suites", []), machine.get("rounds", 0), lab):
+        found = len({record.get("round") for record in data.select(records, **case)})
+        if found < rounds:
+            name = " ".join(str(value) for key, value in case.items() if key != "kind" and value != "")
+            lines.append(f"{case['kind'] if case['kind'] != 'run' else 'suite'} {name}: {found} of {rounds} rounds")
+    return lines
+
+
+def missing_section(lines):
+    return ["## Missing", "", "Measured less often than planned, or not at all.", "", *bullets(lines)] if lines else []
+
+
 # Bars.
 
-def bar_section(outcomes, explanations):
+def bar_section(outcomes, reasons):
     counts = {state: sum(outcome.state == state for outcome in outcomes)
               for state in (bars.MET, bars.MISSED, bars.NOT_MEASURED)}
     lines = ["## Bars", "", ", ".join(f"{count} {state}" for state, count in counts.items()) + ". The median decides; "
@@ -126,34 +163,42 @@ def bar_section(outcomes, explanations):
     if missed:
         lines += ["### Missed", ""]
         # Cases with the same reason stand together.
-        reasons = {}
+        together = {}
         for outcome in missed:
-            reason = bars.explanation(outcome, explanations)
-            reasons.setdefault(" ".join(reason.split()) if reason else "no reason recorded", []).append(outcome.name)
-        lines += bullets([f"`{'`, `'.join(names)}`: {reason}" for reason, names in reasons.items()])
+            together.setdefault(bars.reason(outcome, reasons), []).append(outcome.name)
+        lines += bullets([f"`{'`, `'.join(names)}`: {reason_text(reason)}" for reason, names in together.items()])
     return lines
 
 
-def unexplained(outcomes, explanations):
+def reason_text(reason):
+    """A reason with what it was found on: figures above may be of another machine and another day."""
+    return f"{' '.join(reason.text.split())} ({reason.machine}, {reason.date})" if reason else "no reason recorded"
+
+
+def unexplained(outcomes, reasons):
     """Names of missed cases that nobody has given a reason for."""
-    return [outcome.name for outcome in outcomes
-            if outcome.state == bars.MISSED and not bars.explanation(outcome, explanations)]
+    return [outcome.name for outcome in outcomes if outcome.state == bars.MISSED and not bars.reason(outcome, reasons)]
 
 
 # Figures and ratios.
 
 def figure_sections(records):
     lines = []
-    runs = data.select(records, kind="run")
-    for family in FAMILIES:
-        some = data.select(runs, backend=family)
-        for luns, block in data.distinct(some, "luns", "block"):
-            lines += [f"### {case_title(family, luns, block)}", ""]
-            lines += figure_table(data.select(some, luns=luns, block=block), family)
+    for suite, luns, block in cases(records):
+        some = data.select(records, kind="run", suite=suite, luns=luns, block=block)
+        lines += [f"### {case_title(suite, luns, block)}", "", *figure_table(some)]
     return ["## Figures", ""] + lines if lines else []
 
 
-def figure_table(some, family):
+def cases(records):
+    """Suite, LUNs and block of each table, suites in the order of the plans."""
+    runs = data.select(records, kind="run")
+    order = [*plans.NAMES, *(data.suite(record) for record in runs)]
+    found = dict.fromkeys((data.suite(record), record.get("luns"), record.get("block")) for record in runs)
+    return sorted(found, key=lambda case: order.index(case[0]))
+
+
+def figure_table(some):
     keys = sorted({(record["pattern"], record["depth"]) for record in some}, key=lambda key: (key[0], key[1]))
     rows = []
     for pattern, depth in keys:
@@ -163,51 +208,54 @@ def figure_table(some, family):
         for _, subject, backend, variant in names:
             one = data.select(case, subject=subject, backend=backend, variant=variant)
             values = [data.spread(one, key) for _, key, _ in FIGURES]
-            rows.append((pattern, depth, subject_text(subject, backend, family), variant or "-", *(
+            rows.append((pattern, depth, subject_text(subject, backend), variant or "-", *(
                 text(value and value.median, style) for value, (_, _, style) in zip(values, FIGURES))))
     return table(("", "depth", "who", "variant", *(title for title, _, _ in FIGURES)), rows)
 
 
 def ratio_sections(records):
     lines = []
-    runs = data.select(records, kind="run")
-    for family in FAMILIES:
-        some = data.select(runs, backend=family)
-        for luns, block in data.distinct(some, "luns", "block"):
-            rows = ratio_rows(data.select(some, luns=luns, block=block), family)
-            if rows:
-                lines += [f"### {case_title(family, luns, block)}", ""]
-                lines += table(("", "depth", "ours", "against", *(title for title, _ in RATIOS)), rows)
+    for suite, luns, block in cases(records):
+        rows = ratio_rows(data.select(records, kind="run", suite=suite, luns=luns, block=block))
+        if rows:
+            lines += [f"### {case_title(suite, luns, block)}", ""]
+            lines += table(("", "depth", "ours", "against", *(title for title, _ in RATIOS)), rows)
     return ["## Ratios", "", "Ours over theirs: commands/s better above 1, latency and CPU better below.", "", *lines] \
         if lines else []
 
 
-def ratio_rows(some, family):
+def ratio_rows(some):
+    """Rows of one suite: every variant of ours against every variant of the peers; without peers against what we ship."""
     rows = []
     ours = data.select(some, subject=data.OURS)
-    peers = sorted({(_rank(record["subject"]), record["subject"], record["backend"]) for record in some
-                    if record["subject"] != data.OURS})
+    peers = sorted({(_rank(record["subject"]), record["subject"], record["backend"], data.variant(record))
+                    for record in some if record["subject"] != data.OURS})
+    peers = peers or sorted({(0, data.OURS, record["backend"], SHIPPED)
+                             for record in data.select(ours, variant=SHIPPED)})
     for pattern, depth in sorted(data.distinct(ours, "pattern", "depth")):
-        for variant in sorted({data.variant(record) for record in ours}):
-            mine = data.select(ours, pattern=pattern, depth=depth, variant=variant)
-            for _, subject, backend in peers:
-                theirs = data.select(some, subject=subject, backend=backend, pattern=pattern, depth=depth, variant="")
+        for backend, variant in sorted({(record["backend"], data.variant(record)) for record in ours}):
+            mine = data.select(ours, pattern=pattern, depth=depth, backend=backend, variant=variant)
+            for _, subject, other, against in peers:
+                if (subject, against) == (data.OURS, variant):
+                    continue
+                theirs = data.select(some, subject=subject, backend=other, pattern=pattern, depth=depth,
+                                     variant=against)
                 values = [data.ratios(mine, theirs, key) for _, key in RATIOS]
                 if any(values):
-                    rows.append((pattern, depth, variant or "-", subject_text(subject, backend, family),
-                                 *map(spread_text, values)))
+                    name = " ".join(part for part in (subject_text(subject, other), against) if part)
+                    rows.append((pattern, depth, variant or "-", name, *map(spread_text, values)))
     return rows
 
 
-def case_title(family, luns, block):
-    return f"{TITLES[family[0]]}, {count_text(luns or 1, 'LUN', 'LUNs')}, {block_text(block)}"
+def case_title(suite, luns, block):
+    return f"{TITLES.get(suite, suite)}, {count_text(luns or 1, 'LUN', 'LUNs')}, {block_text(block)}"
 
 
-def subject_text(subject, backend, family):
-    """A subject, with its backend where that is not the one which the table is about."""
+def subject_text(subject, backend):
+    """A subject, with its backend where the suite's title does not tell."""
     if subject == data.FIO:
         return {"rbd": "fio, rbd engine", "file": "fio, io_uring"}.get(backend, subject)
-    return subject if backend == family[0] else f"{subject}, {backend}"
+    return f"{subject}, {backend}" if backend == "qcow" else subject
 
 
 def _rank(subject):
@@ -269,10 +317,10 @@ def lab_section(records):
 
 # The document.
 
-def document(records, machine, explanations, plots=()):
-    """The text of RESULTS.md. plots: pairs of a caption and a path relative to the document."""
+def document(records, machine, reasons, plots=(), lacks=()):
+    """The text of RESULTS.md. plots: pairs of a caption and a path relative to the document; lacks: see `missing`."""
     outcomes = bars.judge(records)
-    lines = head(machine, records) + bar_section(outcomes, explanations)
+    lines = head(machine, records) + missing_section(lacks) + bar_section(outcomes, reasons)
     for caption, path in plots:
         lines += [f"![{caption}]({path})", "", f"{caption}.", ""]
     lines += ratio_sections(records) + figure_sections(records) + idle_section(records) + lab_section(records)
@@ -281,10 +329,11 @@ def document(records, machine, explanations, plots=()):
     return "\n".join(lines).rstrip() + "\n"
 
 
-def load_explanations(path):
-    """Bar or case to text. An absent file explains nothing."""
+def load_reasons(path):
+    """The reasons of a file, in its order. An absent file explains nothing."""
     path = pathlib.Path(path)
-    return tomllib.loads(path.read_text()) if path.exists() else {}
+    entries = tomllib.loads(path.read_text()).get("reason", []) if path.exists() else []
+    return [bars.Reason(tuple(one["cases"]), one["text"], one["machine"], one["date"]) for one in entries]
 
 
 def main():
@@ -296,10 +345,11 @@ def main():
     parser.add_argument("--output", required=True)
     parser.add_argument("--explanations", default=HERE / "explanations.toml")
     parser.add_argument("--plot", action="append", default=[], metavar="BACKEND=PATH", help="a PNG beside the output")
+    parser.add_argument("--full", action="store_true", help="all there is was to be measured, the lab kernel's part too")
     words = parser.parse_args()
     records = [record for path in words.results for record in data.load(path)]
     machine = json.loads(pathlib.Path(words.machine).read_text()) if words.machine else {}
-    explanations = load_explanations(words.explanations)
+    reasons = load_reasons(words.explanations)
     plots, problems = [], []
     for one in words.plot:
         backend, _, path = one.rpartition("=")
@@ -309,9 +359,13 @@ def main():
                 plots.append((plot.caption(backend or "rbd"), place))
         except plot.PlotError as error:
             problems.append(str(error))
-    pathlib.Path(words.output).write_text(document(records, machine, explanations, plots))
-    problems += [f"missed without a reason: {name}" for name in unexplained(bars.judge(records), explanations)]
-    problems += [f"a reason for {name}, which is no bar" for name in bars.unknown_names(explanations)]
+    outcomes, lacks = bars.judge(records), missing(records, machine, words.full)
+    pathlib.Path(words.output).write_text(document(records, machine, reasons, plots, lacks))
+    problems += [f"missed without a reason: {name}" for name in unexplained(outcomes, reasons)]
+    problems += [f"a reason for {name}, which is no case of a bar" for name in bars.unknown_cases(reasons)]
+    if words.full:
+        problems += [f"missing: {line}" for line in lacks]
+        problems += [f"not measured: {outcome.name}" for outcome in outcomes if outcome.state == bars.NOT_MEASURED]
     for problem in problems:
         print(f"report.py: {problem}", file=sys.stderr)
     return 1 if problems else 0
