@@ -88,7 +88,11 @@ def show(title, measured, thresholds, allowed):
         if change < -allowed:
             verdict = "  better: check --update, or the gain may be lost again unseen"
         print(f"  {name:56}{value:8.1f}{threshold:11.1f}{change:+9.1%}{verdict}")
-    return bool(bad)
+    # A benchmark that is gone has not become any better.
+    gone = sorted(set(thresholds) - set(measured))
+    for name in gone:
+        print(f"  {name:56}{'gone':>8}{thresholds[name]:11.1f}           no longer measured: check --update")
+    return bool(bad or gone)
 
 
 def update(work):

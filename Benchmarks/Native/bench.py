@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 import time
 import types
@@ -216,7 +215,7 @@ class Turn:
         subject, seen = self.subject, self.watch.end()
         label = " ".join(f"{subject.name} {subject.backend} {subject.variant}".split())
         if error:
-            self.bench.fail(f"{self.name}, {label}, round {self.number}: {re.sub(r'^$', kind.__name__, str(error))}")
+            self.bench.fail(f"{self.name}, {label}, round {self.number}: {str(error) or kind.__name__}")
         self.bench.save(kind="turn", suite=self.name, round=self.number, subject=subject.name, variant=subject.variant,
                         backend=subject.backend, **seen)
         print(f"    round {self.number} of {self.rounds}: {label}, {seen['seconds']:.0f} s, load {seen['load1']:.1f}, "

@@ -73,7 +73,9 @@ def main():
             world.fail(f"{program} is missing; Benchmarks/Native/run installs and builds what is needed")
     if not options.append:
         (raw / "results.jsonl").unlink(missing_ok=True)
-    if not options.append or not (raw / "machine.json").exists():
+    if options.append and (raw / "machine.json").exists():
+        extend(options, raw)
+    else:
         describe(options, raw)
     sandbox.raise_on_signals()
     with rundir.run_directory(options.keep) as directory:
@@ -92,6 +94,14 @@ def main():
     return status
 
 
+def extend(options, raw):
+    """Adds the suites of this call to what the machine's description says was measured."""
+    path = raw / "machine.json"
+    description = json.loads(path.read_text())
+    description["suites"] += [name for name in options.suites if name not in description["suites"]]
+    path.write_text(json.dumps(description, indent=2) + "\n")
+
+
 def version_of(program):
     """Ours by its commit, where it stands in a repository."""
     done = subprocess.run(["git", "-c", "safe.directory=*", "-C", str(PROJECT), "describe", "--always", "--dirty"],
@@ -107,7 +117,7 @@ def describe(options, raw):
         capped.append(f"idle {plans.IDLE_ROUNDS}")
     description = machine.describe(
         version_of(options.tcmud), options.command, folder=options.folder,
-        order=f"{options.rounds} rounds{' (' + ', '.join(capped) + ')' if capped else ''} of {options.seconds:g} s per "
+        order=f"{report.count_text(options.rounds, 'round', 'rounds')}{' (' + ', '.join(capped) + ')' if capped else ''} of {options.seconds:g} s per "
               "measurement; in each round every subject of a suite has one turn, and another one is first")
     description["suites"], description["rounds"] = options.suites, options.rounds
     description["not_comparable"] = [
