@@ -98,7 +98,8 @@ def extend(options, raw):
     """Adds the suites of this call to what the machine's description says was measured."""
     path = raw / "machine.json"
     description = json.loads(path.read_text())
-    description["suites"] += [name for name in options.suites if name not in description["suites"]]
+    known = description.setdefault("suites", [])
+    known += [name for name in options.suites if name not in known]
     path.write_text(json.dumps(description, indent=2) + "\n")
 
 

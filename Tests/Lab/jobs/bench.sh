@@ -1,11 +1,11 @@
 # Ratios: fio's rbd engine, ours and the original over tcm_loop and iSCSI, on one RBD image in one boot
 # needs: ceph
 # suite: no
-# timeout: 1500
-# Settings (--set NAME=VALUE): ROUNDS (3), RUNTIME (seconds of each run, 5), PATTERNS ("randread randwrite"), DEPTHS ("1 32"),
+# timeout: 1200
+# Settings (--set NAME=VALUE): ROUNDS (3), RUNTIME (seconds of each run, 3), PATTERNS ("randread randwrite"), DEPTHS ("1 32"),
 # BLOCK (bytes, 4096), IMAGE_MIB (1024). Records go to results.jsonl in the directory of --results.
 source "$library/bench.sh"
-rounds=${ROUNDS:-3} runtime=${RUNTIME:-5} patterns=${PATTERNS:-randread randwrite} depths=${DEPTHS:-1 32} block=${BLOCK:-4096}
+rounds=${ROUNDS:-3} runtime=${RUNTIME:-3} patterns=${PATTERNS:-randread randwrite} depths=${DEPTHS:-1 32} block=${BLOCK:-4096}
 bytes=$((${IMAGE_MIB:-1024} << 20))
 [[ -z ${LAB_HOST:-} ]] || fail "it is written for the lab's guest"
 ours || fail "it runs both daemons: --daemon and --binary name ours"
