@@ -113,15 +113,16 @@ def other_load(records):
         return []
     if not disturbed:
         return [f"The machine did nothing else during the {len(turns)} turns, as far as /proc/stat tells."]
+    disturbed.sort(key=lambda turn: turn["others_before"] + turn["others"] + turn["steal"], reverse=True)
     names = [f"{turn['suite']} {subject_name(turn)} round {turn['round']} ({turn['others_before']:.1f} before, "
-             f"{turn['others']:.1f} meanwhile, {turn['steal']:.2f} stolen)" for turn in disturbed]
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+             f"{turn['others']:.1f} meanwhile, {turn['steal']:.2f} stolen)" for turn in disturbed[:6]]
+    more = f" and {len(disturbed) - 6} more" if len(disturbed) > 6 else ""
     return [f"Another load was seen in {len(disturbed)} of {len(turns)} turns (CPUs of other processes and of the kernel's "
-            f"threads before and during the turn, CPUs stolen by the hypervisor): {', '.join(names[:12])}{more}."]
+            f"threads before and during the turn, CPUs stolen by the hypervisor), the worst: {', '.join(names)}{more}."]
 
 
 def subject_name(record):
-    return " ".join(part for part in (record["subject"], data.variant(record)) if part)
+    return " ".join(part for part in (record["subject"], record.get("backend"), data.variant(record)) if part)
 
 
 def missing(records, machine, lab):
@@ -131,7 +132,7 @@ def missing(records, machine, lab):
         found = len({record.get("round") for record in data.select(records, **case)})
         if found < rounds:
             name = " ".join(str(value) for key, value in case.items() if key != "kind" and value != "")
-            lines.append(f"{case['kind'] if case['kind'] != 'run' else 'suite'} {name}: {found} of {rounds} rounds")
+            lines.append(f"{'lab ' if case['kind'] == 'lab' else ''}{name}: {found} of {rounds} rounds")
     return lines
 
 

@@ -178,11 +178,12 @@ class Document(unittest.TestCase):
         self.assertIn("## Missing\n", report.document(some, machine, [], lacks=lines))
 
     def test_another_load_is_told(self):
-        quiet = {"kind": "turn", "suite": "rbd", "round": 1, "subject": "fio", "others_before": 0.1, "others": 0, "steal": 0}
+        quiet = {"kind": "turn", "suite": "rbd", "round": 1, "subject": "fio", "backend": "rbd",
+                 "others_before": 0.1, "others": 0, "steal": 0}
         self.assertIn("did nothing else during the 1 turns", report.document([quiet], {}, []))
         text = report.document([quiet, quiet | {"round": 2, "others_before": 1.5}], {}, [])
         self.assertIn("seen in 1 of 2 turns", text)
-        self.assertIn("rbd fio round 2 (1.5 before", text)
+        self.assertIn("rbd fio rbd round 2 (1.5 before", text)
 
     def test_settings_are_compared_with_what_is_shipped_and_not_with_another_suite(self):
         some = [run(backend="rbd", variant=variant, iops=iops) | {"suite": "tuning"}
