@@ -83,9 +83,11 @@ class Session:
         while True:
             try:
                 return self.ask("ready seconds=1")
-            except Failed:
-                if self.daemon.has_ended() or time.monotonic() > end:
-                    raise
+            except Failed as error:
+                if self.daemon.has_ended():
+                    raise Failed(f"{self.subject} has ended before it served its units:\n{self.daemon.tail()}") from error
+                if time.monotonic() > end:
+                    raise Failed(f"{self.subject} has not served its units in {START_LIMIT} s: {error}") from error
 
     def _answer(self):
         line = self.load.stdout.readline()
