@@ -118,8 +118,8 @@ def describe(options, raw):
         capped.append(f"idle {plans.IDLE_ROUNDS}")
     description = machine.describe(
         version_of(options.tcmud), options.command, folder=options.folder,
-        order=f"{report.count_text(options.rounds, 'round', 'rounds')}{' (' + ', '.join(capped) + ')' if capped else ''} of {options.seconds:g} s per "
-              "measurement; in each round every subject of a suite has one turn, and another one is first")
+        order=f"{report.count_text(options.rounds, 'round', 'rounds')}{' (' + ', '.join(capped) + ')' if capped else ''} "
+              f"of {options.seconds:g} s per measurement; in each round every subject of a suite has one turn, and another one is first")
     description["suites"], description["rounds"] = options.suites, options.rounds
     description["not_comparable"] = [
         "What the kernel does inside a doorbell and before a command (copying data, the target core) is in no figure here; "

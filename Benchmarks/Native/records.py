@@ -1,7 +1,8 @@
 """Measurement records: reading them, choosing among them, medians and ratios.
 
 A record is a dict out of one line of results.jsonl. Records without `kind` are runs under load; `idle` and `lab` are
-kinds of measurement too, `turn` tells what else the machine did (surroundings.py). A key that is absent is the same as one that is null: nothing was measured.
+kinds of measurement too, `turn` tells what else the machine did (surroundings.py). A key that is absent is the same as
+one that is null: nothing was measured.
 """
 
 import json

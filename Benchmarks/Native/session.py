@@ -147,4 +147,4 @@ def counting_problem():
         return "perf does not end"
     if done.returncode == 0 and re.search(r"^\d+,", done.stderr, re.MULTILINE):
         return None
-    return " ".join(done.stderr.split()) or f"perf ends with status {done.returncode}"
+    return " ".join(done.stderr.split())[:200] or f"perf ends with status {done.returncode}"
