@@ -79,9 +79,13 @@ struct RBDImage: ~Copyable {
     func hasJournal() -> Bool? { hasFeature(UInt64(RBD_FEATURE_JOURNALING)) }
 
     private func hasFeature(_ bit: UInt64) -> Bool? {
+        RBDImage.features(handle).map { $0 & bit != 0 }
+    }
+
+    /// All features of an open image; nil if they cannot be read.
+    static func features(_ handle: rbd_image_t) -> UInt64? {
         var features: UInt64 = 0
-        guard rbd_get_features(handle, &features) >= 0 else { return nil }
-        return features & bit != 0
+        return rbd_get_features(handle, &features) >= 0 ? features : nil
     }
 
     /// Who holds the exclusive lock, its address as librbd has it; nil if nobody does or it cannot be read.

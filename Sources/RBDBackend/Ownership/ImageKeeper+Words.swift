@@ -44,6 +44,10 @@ extension ImageKeeper {
                 cannot take the exclusive lock: \(reason(Errno(rawValue: code))); writes get BUSY and it is tried again. \
                 \(expected)
                 """, now)
+        case .lost(ESTALE, _):
+            say(
+                .warning,
+                "exclusive-lock or journaling was switched for the image while it was open; it is opened anew", now)
         case .lost(let code, let wasOwner):
             say(
                 .warning,

@@ -85,10 +85,6 @@ extension ImageKeeper {
         }
     }
 
-    /// Longest wait for a sign of life from a process of this machine. For one that was killed, the daemon's own predecessor as
-    /// a rule, initiators wait all of it.
-    private static let callMilliseconds = 300
-
     /// Whether nobody is there to be asked: the owner's watch is over, or the owner was a process of this machine that has
     /// ended, whose watch goes on for 30 s. The address alone does not tell: other clients may have the same one.
     private func isDead(_ owner: LockOwner) -> Bool {
@@ -97,7 +93,7 @@ extension ImageKeeper {
             !LiveClients.shared.contains(client), let mailbox = session.mailbox
         else { return false }
         // Not the question itself: giving the lock back may take longer than this wait.
-        return mailbox.hears(client, milliseconds: ImageKeeper.callMilliseconds) == .success(false)
+        return mailbox.hears(client, milliseconds: callMilliseconds) == .success(false)
     }
 
     private func askOwner() -> OwnershipEvent {
@@ -174,6 +170,7 @@ extension ImageKeeper {
     private func check() -> ImageState {
         let probed = session.probe()
         if probed != 0 { return .failed(probed) }
+        if !session.hasItsFeatures { return .failed(ESTALE) }
         if machine.isOwner && session.hasLock {
             switch session.lock.isOwner() {
             case .failure(let errno):

@@ -63,6 +63,9 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     var ownerHost: String?
     /// This gateway's client that was lost as owner, while it is not known who has the lock after it.
     var formerOwner: FormerOwner?
+    /// Longest wait for a sign of life from a process of this machine. For one that was killed, the daemon's own predecessor
+    /// as a rule, initiators wait all of it.
+    var callMilliseconds = 300
     /// The monitors refused to blocklist the owner that was to be fenced last.
     var mayNotFence = false
     var status = ServiceStatus()

@@ -34,6 +34,7 @@ final class ImageSession: @unchecked Sendable {
     let hasLock: Bool
     /// True for images of which librbd reads only what it has the lock of.
     let readsNeedLock: Bool
+    private let features: UInt64?
     let options: RBDOptions
     private(set) var mailbox: HandOverMailbox?
     private let service: ServiceEntry?
@@ -63,6 +64,7 @@ final class ImageSession: @unchecked Sendable {
         let isReadOnly = options.readOnly || options.snapshot != nil
         hasLock = !isReadOnly && image.hasExclusiveLock() ?? true
         readsNeedLock = !isReadOnly && image.readsNeedLock()
+        features = RBDImage.features(image.handle)
         surveys = SurveyThread { survey.answer($0) }
         gauge = .allocate(capacity: 1)
         gauge.initialize(to: WriteGauge(WriteFailureHandler(report: handlers.writeFailed)))
@@ -168,6 +170,13 @@ final class ImageSession: @unchecked Sendable {
             self.mailbox = nil
             return 0
         }
+    }
+
+    /// Whether the image still has the features that decide how it is used, as far as that can be read.
+    var hasItsFeatures: Bool {
+        guard let features, let now = RBDImage.features(handle) else { return true }
+        let decisive = UInt64(RBD_FEATURE_EXCLUSIVE_LOCK | RBD_FEATURE_JOURNALING)
+        return now & decisive == features & decisive
     }
 
     /// Whether this image may be written as far as mirroring is concerned; who only reads is not concerned.

@@ -89,7 +89,7 @@ package enum ImageState: Hashable, Sendable {
     case lockGone
     /// It is a copy of one in another cluster.
     case standby
-    /// It cannot be used, for the errno given.
+    /// It cannot be used, for the errno given; ESTALE for one that is not used as it has to be since its features changed.
     case failed(Int32)
 }
 

@@ -297,7 +297,8 @@ extension OwnershipMachine {
             let loss: [OwnershipAction] = isOwner ? [.count(.lockLost), .note(.lockRemoved)] : []
             return (isOwner ? [.closeGate] : []) + loss + tell(.ready) + [.release]
         case .standby: return standBy(now)
-        case .failed(let code) where code == Code.shutDown || code == Code.noEntry: return lose(code, now)
+        case .failed(let code) where [Code.shutDown, Code.noEntry, Code.stale].contains(code):
+            return lose(code, now)
         case .failed(let code): return unreachable(code, now)
         }
     }
@@ -325,7 +326,9 @@ extension OwnershipMachine {
         if wasOwner { givenUpAt = now }
         isOwner = false
         phase = .reopening
-        return [.shut, .count(wasOwner ? .lockLost : .connectionLost), .note(.lost(code, wasOwner: wasOwner))]
+        // Neither the lock nor the connection is what was lost.
+        let counted: [OwnershipAction] = code == Code.stale ? [] : [.count(wasOwner ? .lockLost : .connectionLost)]
+        return [.shut] + counted + [.note(.lost(code, wasOwner: wasOwner))]
             + tell(code == Code.noEntry ? .gone(code) : .recovering(code)) + [.reopen]
     }
 
@@ -367,4 +370,5 @@ private enum Code {
     static let readOnly: Int32 = 30
     static let shutDown: Int32 = 108
     static let timedOut: Int32 = 110
+    static let stale: Int32 = 116
 }

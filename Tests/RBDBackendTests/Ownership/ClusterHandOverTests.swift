@@ -29,6 +29,7 @@ struct ClusterHandOverTests {
 
     @Test("an owner whose keeper is at something else answers at once, but not for ever")
     func busy() throws {
+        let turn = OSDTurn()
         let image = try ScratchImage()
         let one = try image.gateway()
         try one.writeThrough(block(1), block: 0)
@@ -60,10 +61,12 @@ struct ClusterHandOverTests {
         resizing.join()
         #expect(one.remarks.allSatisfy { !$0.contains("opened anew") }, "\(one.remarks)")
         one.close()
+        withExtendedLifetime(turn) {}
     }
 
     @Test("an owner at this machine's address is asked if its process lives")
     func sameAddress() throws {
+        let turn = OSDTurn()
         let image = try ScratchImage()
         let calls = Calls()
         // None of the clients that the keeper knows as this process's own.
@@ -71,6 +74,8 @@ struct ClusterHandOverTests {
         let mailbox = try other.mailbox(calls.handlers)
         try other.lock.acquire().get()
         let two = try image.gateway()
+        // A machine that runs more tests than it has processors for is no measure.
+        try #require(two.keeper as? ImageKeeper).callMilliseconds = 5000
         #expect(try two.write(block(2), block: 0) == -EAGAIN)
         #expect(eventually { calls.questions.withLock { !$0.isEmpty } }, "\(two.notices)")
         try other.lock.release().get()
@@ -79,6 +84,7 @@ struct ClusterHandOverTests {
         #expect(try !isBlocklisted("\(try #require(other.addresses.first))"))
         #expect(!two.remarks.contains { $0.contains("takes the exclusive lock away") }, "\(two.remarks)")
         two.close()
+        withExtendedLifetime(turn) {}
     }
 
     @Test(

@@ -342,10 +342,6 @@ struct ClusterOwnershipTests {
 
     @Test("writes that an OSD kept while it hung never land after the next owner's", arguments: [1, 2])
     func stalled(round: Int) throws {
-        let processes = try tool("pidof ceph-osd").split(separator: " ").compactMap {
-            pid_t($0.filter { !$0.isWhitespace })
-        }
-        try #require(!processes.isEmpty)
         let image = try ScratchImage()
         let one = try gateway(image) {
             $0.settings = [RBDSetting("osd_heartbeat_grace", "1"), RBDSetting("osd_heartbeat_interval", "1")]
@@ -355,12 +351,12 @@ struct ClusterOwnershipTests {
         try one.writeThrough(block(1), block: 0)
         usleep(600_000)
         let client = one.client
-        for process in processes { kill(process, SIGSTOP) }
+        let stalled = try StalledOSDs()
         let result = try one.write(block(2), block: 0)
         // The next owner begins while the OSD still hangs.
         _ = try two.write(block(3), block: 0)
         usleep(200_000)
-        for process in processes { kill(process, SIGCONT) }
+        stalled.goOn()
         #expect(result == -ETIMEDOUT)
         try two.writeThrough(block(3), block: 0)
         for _ in 0..<20 {

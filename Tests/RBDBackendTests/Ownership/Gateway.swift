@@ -75,7 +75,7 @@ final class Gateway: @unchecked Sendable {
     // SAFETY: the backend is touched on the loop, and by the one owner before and after.
     let backend: UnsafeMutablePointer<RBDBackend>
     let loop = TestLoop()
-    private let keeper: (any BackendKeeper)?
+    let keeper: (any BackendKeeper)?
     private let heard = Mutex<[BackendNotice]>([])
     private var isOpen = true
 

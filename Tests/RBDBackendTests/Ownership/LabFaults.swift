@@ -1,9 +1,27 @@
 import Glibc
 import RBDBackend
+import Synchronization
 import Testing
+
+/// While one lives, nobody else stops the OSDs of the scratch cluster, nor lets them go on. Suites run beside one another.
+struct OSDTurn: ~Copyable {
+    private static let isTaken = Mutex(false)
+
+    init() {
+        while Self.isTaken.withLock({ isTaken in
+            defer { isTaken = true }
+            return isTaken
+        }) { usleep(10_000) }
+    }
+
+    deinit {
+        Self.isTaken.withLock { $0 = false }
+    }
+}
 
 /// The OSDs of the scratch cluster, stopped as if they hung, until they are told to go on.
 struct StalledOSDs: ~Copyable {
+    private let turn: OSDTurn
     private let processes: [pid_t]
 
     init() throws {
@@ -11,6 +29,7 @@ struct StalledOSDs: ~Copyable {
             pid_t($0.filter { !$0.isWhitespace })
         }
         try #require(!found.isEmpty)
+        turn = OSDTurn()
         processes = found
         for process in processes { kill(process, SIGSTOP) }
     }
