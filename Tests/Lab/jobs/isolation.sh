@@ -86,6 +86,14 @@ at_full_speed() {
 }
 free=() spans=()
 
+# calm TITLE: both, with nothing wrong. At full speed first: a fixed rate is caught up with afterwards, which must not
+# fall into the window of the fault that comes next.
+calm() {
+    at_full_speed
+    sleep 3
+    window "$1"
+}
+
 identity() { iscsiadm -m session 2> /dev/null | sort; }
 drops() { kernel_log | grep -cE 'conn error|session recovery timed out'; }
 session_before=$(identity)
@@ -136,8 +144,7 @@ knocked() {
 
 say "--- nothing wrong yet"
 sleep 3
-window "before"
-at_full_speed
+calm "before"
 
 say "--- A's OSD hangs"
 check "stopping A's OSD" on_host 'kill -STOP $(cat $LAB_CEPH/run/osd.0.pid)'
@@ -155,8 +162,7 @@ check "A's OSD goes on" on_host 'kill -CONT $(cat $LAB_CEPH/run/osd.0.pid)'
 a_gets good 90 "A is written again after its OSD came back"
 knocked "the write that hung" 0
 if kill -0 "$fio_pid" 2> /dev/null; then
-    window "between"
-    at_full_speed
+    calm "between"
 
     say "--- A's pool is full"
     check "a quota for A's pool" on_host "ceph osd pool set-quota a max_bytes 1048576"
@@ -177,8 +183,7 @@ if kill -0 "$fio_pid" 2> /dev/null; then
     knocked "the write that found no room"
 fi
 if kill -0 "$fio_pid" 2> /dev/null; then
-    window "between"
-    at_full_speed
+    calm "between"
 
     say "--- A's image is deleted"
     # As rbd would, which refuses while somebody has the image open.
@@ -222,19 +227,19 @@ done
 # The machine may have got slower or faster meanwhile; the calm windows on both sides of one tell.
 for index in "${!windows[@]}"; do
     case ${windows[index]} in before | between) continue ;; esac
-    calm=${counted[index - 1]}
-    [[ -z ${counted[index + 1]:-} ]] || calm=$(((calm + counted[index + 1]) / 2))
+    usual=${counted[index - 1]}
+    [[ -z ${counted[index + 1]:-} ]] || usual=$(((usual + counted[index + 1]) / 2))
     # More than the fixed rate is catching up with what was missed.
-    ((rate == 0 || calm <= rate)) || calm=$rate
-    ratio=$((calm > 0 ? counted[index] * 100 / calm : 0))
+    ((rate == 0 || usual <= rate)) || usual=$rate
+    ratio=$((usual > 0 ? counted[index] * 100 / usual : 0))
     agree "B keeps at least 90 % while ${windows[index]} ($ratio %)" "$((ratio >= 90))" 1
     # A fixed rate is caught up with after a pause.
     agree "no read of B takes 3 s while ${windows[index]} (${longest[index]} ms)" "$((longest[index] < 3000))" 1
     agree "no write of B takes 3 s while ${windows[index]} (${longest_write[index]} ms)" "$((longest_write[index] < 3000))" 1
     # Of the slower calm span beside it, and half of that: what six seconds on a shared machine can tell from chance.
-    calm=${full[index - 1]}
-    [[ -z ${full[index + 1]:-} ]] || ((full[index + 1] >= calm)) || calm=${full[index + 1]}
-    ratio=$((calm > 0 ? full[index] * 100 / calm : 0))
+    usual=${full[index - 1]}
+    [[ -z ${full[index + 1]:-} ]] || ((full[index + 1] >= usual)) || usual=${full[index + 1]}
+    ratio=$((usual > 0 ? full[index] * 100 / usual : 0))
     agree "B keeps at least half of its full speed while ${windows[index]} ($ratio %)" "$((ratio >= 50))" 1
 done
 if ((${#windows[@]} < 6)); then
