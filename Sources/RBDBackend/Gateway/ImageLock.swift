@@ -65,14 +65,7 @@ package struct ImageLock: @unchecked Sendable {
         }
     }
 
-    /// Clients that have the image open for writing, this one included; empty where that cannot be read.
-    package func watchers() -> [(name: String, client: UInt64)] {
-        switch readWatchers() {
-        case .success(let watchers): watchers
-        case .failure: []
-        }
-    }
-
+    /// Clients that have the image open for writing, this one included.
     private func readWatchers() -> Result<[(name: String, client: UInt64)], Errno> {
         // Bound: librbd says ERANGE and how many where more room is needed.
         var count = 16

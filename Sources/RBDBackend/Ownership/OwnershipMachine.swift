@@ -90,14 +90,6 @@ package struct OwnershipMachine: Hashable, Sendable {
         }
     }
 
-    /// True while the answer to an action is awaited.
-    package var isBusy: Bool {
-        switch phase {
-        case .claiming, .draining, .releasing, .forgetting, .checking, .reopening: true
-        case .idle, .deferred, .owning, .unreachable, .standby, .lost: false
-        }
-    }
-
     /// Takes `event` in. - Returns: what to do.
     package mutating func handle(_ event: OwnershipEvent, now: Int64) -> [OwnershipAction] {
         switch event {
@@ -326,8 +318,13 @@ extension OwnershipMachine {
         if wasOwner { givenUpAt = now }
         isOwner = false
         phase = .reopening
-        // Neither the lock nor the connection is what was lost.
-        let counted: [OwnershipAction] = code == Code.stale ? [] : [.count(wasOwner ? .lockLost : .connectionLost)]
+        // One loss, one count: a cluster that had been away was counted when it went, and a lock is lost to a fence.
+        var counted: [OwnershipAction] = []
+        if wasOwner && code == Code.shutDown {
+            counted = [.count(.lockLost)]
+        } else if told == .ready && code != Code.stale {
+            counted = [.count(.connectionLost)]
+        }
         return [.shut] + counted + [.note(.lost(code, wasOwner: wasOwner))]
             + tell(code == Code.noEntry ? .gone(code) : .recovering(code)) + [.reopen]
     }
