@@ -80,48 +80,62 @@ struct DBusServiceTests {
         }
     }
 
-    static let hostile: [(title: String, path: String, method: String, arguments: [String])] = [
-        ("a text of 100,000 bytes", "/echo", check, ["string:" + String(repeating: "a", count: 100_000)]),
-        ("a text one byte too long", "/echo", check, ["string:" + String(repeating: "a", count: 256)]),
-        ("an empty text", "/echo", check, ["string:"]),
-        ("control characters", "/echo", check, ["string:echo/\u{1B}[2J\n\r\u{7F}bad"]),
-        ("a format string", "/echo", check, ["string:echo/%s%n%x bad"]),
-        ("no argument", "/echo", check, []),
-        ("an argument of another type", "/echo", check, ["uint32:4294967295"]),
-        ("an argument too many", "/echo", check, ["string:echo/a", "string:b"]),
-        ("an array instead of a text", "/echo", check, ["array:string:a,b"]),
-        ("an object that is not there", "/nothing", check, ["string:echo/a"]),
-        ("a method that is not there", "/echo", "\(DBusService.name).ChangeMedium", ["string:echo/a"]),
-        ("the manager has no CheckConfig", "", check, ["string:echo/a"]),
-        (
+    /// A call that nobody means well by. Told by its title alone: some are long.
+    struct HostileCall: CustomTestStringConvertible {
+        let testDescription: String
+        let path: String
+        let method: String
+        let arguments: [String]
+
+        init(_ title: String, _ path: String, _ method: String, _ arguments: [String]) {
+            (testDescription, self.path, self.method, self.arguments) = (title, path, method, arguments)
+        }
+    }
+
+    static let hostile: [HostileCall] = [
+        HostileCall(
+            "a text of 100,000 bytes", "/echo", check, ["string:" + String(repeating: "a", count: 100_000)]),
+        HostileCall("a text one byte too long", "/echo", check, ["string:" + String(repeating: "a", count: 256)]),
+        HostileCall("an empty text", "/echo", check, ["string:"]),
+        HostileCall("control characters", "/echo", check, ["string:echo/\u{1B}[2J\n\r\u{7F}bad"]),
+        HostileCall("a format string", "/echo", check, ["string:echo/%s%n%x bad"]),
+        HostileCall("no argument", "/echo", check, []),
+        HostileCall("an argument of another type", "/echo", check, ["uint32:4294967295"]),
+        HostileCall("an argument too many", "/echo", check, ["string:echo/a", "string:b"]),
+        HostileCall("an array instead of a text", "/echo", check, ["array:string:a,b"]),
+        HostileCall("an object that is not there", "/nothing", check, ["string:echo/a"]),
+        HostileCall("a method that is not there", "/echo", "\(DBusService.name).ChangeMedium", ["string:echo/a"]),
+        HostileCall("the manager has no CheckConfig", "", check, ["string:echo/a"]),
+        HostileCall(
             "a registration of another signature", "/HandlerManager1",
             "\(DBusService.name).HandlerManager1.RegisterHandler", ["string:a"]
         ),
-        (
+        HostileCall(
             "a registration of a path", "/HandlerManager1",
             "\(DBusService.name).HandlerManager1.RegisterHandler", ["string:../../x", "string:%n"]
         ),
-        (
+        HostileCall(
             "a property is set", "/echo", "org.freedesktop.DBus.Properties.Set",
             ["string:\(DBusService.name)", "string:ConfigDesc", "variant:string:mine"]
         ),
-        (
+        HostileCall(
             "a property that is not there", "/echo", "org.freedesktop.DBus.Properties.Get",
             ["string:\(DBusService.name)", "string:Nothing"]
         ),
     ]
 
     @Test("hostile calls are answered and change nothing", arguments: hostile)
-    func hostility(title: String, path: String, method: String, arguments: [String]) throws {
+    func hostility(call: HostileCall) throws {
         try running { bus, events in
-            _ = try bus.call(Self.root + path, method, arguments)
+            _ = try bus.call(Self.root + call.path, call.method, call.arguments)
             let after = try bus.call("\(Self.root)/echo", Self.check, ["string:echo/good"])
-            #expect(after.text.contains("true"), "\(title): \(after)")
+            #expect(after.text.contains("true"), "\(after)")
             let description = try bus.call(
                 "\(Self.root)/echo", "org.freedesktop.DBus.Properties.Get",
                 ["string:\(DBusService.name)", "string:ConfigDesc"])
             #expect(description.text.contains("any text"))
-            #expect(events.all == [.named])
+            // A bus that is slow to start is waited for; what counts is that nothing follows.
+            #expect(Array(events.all.drop { $0 != .named }) == [.named])
         }
     }
 
