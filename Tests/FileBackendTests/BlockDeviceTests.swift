@@ -14,6 +14,7 @@ private final class LoopDevice {
     private static let getFree: UInt = 0x4C82
     private static let setDescriptor: UInt = 0x4C00
     private static let clearDescriptor: UInt = 0x4C01
+    private static let setCapacity: UInt = 0x4C07
 
     /// nil where the machine lends no loop device: not root, no driver, a container.
     init?(over file: String) {
@@ -35,6 +36,9 @@ private final class LoopDevice {
         close(device)
         close(control)
     }
+
+    /// Takes over a new size of the file. - Returns: false if the driver does not.
+    func takeSize() -> Bool { ioctl(device, LoopDevice.setCapacity, 0) == 0 }
 
     static let isAvailable: Bool = {
         guard let scratch = Scratch(in: "/var/tmp") else { return false }
@@ -59,6 +63,28 @@ struct BlockDeviceTests {
         -> FileBackend
     {
         try FileBackend.open(path: path, direct: direct, expectedSize: UInt64(size), blockSize: block)
+    }
+
+    @Test("grows with its device") func grows() throws {
+        let scratch = try #require(Scratch(in: "/var/tmp"))
+        let file = scratch.file("disk", size: Self.size)
+        let device = try #require(LoopDevice(over: file))
+        var rig = try Rig(try open(device.path))
+        let found = rig.backend.keeper
+        let keeper = try #require(found)
+        try #require(truncate(file, 2 * Self.size) == 0)
+        #expect(throws: BackendError.self) { try keeper.resize(to: UInt64(2 * Self.size)) }
+        try #require(device.takeSize())
+        try keeper.resize(to: UInt64(2 * Self.size))
+        let size = rig.backend.size
+        #expect(size == UInt64(2 * Self.size))
+        let content = [UInt8](repeating: 0x6B, count: 4096)
+        let written = rig.write(2 * Self.size - 4096, content)
+        let (result, bytes) = rig.read(2 * Self.size - 4096, 4096)
+        #expect([written, result] == [.success, .success])
+        #expect(bytes == content)
+        rig.backend.close()
+        _ = consume device
     }
 
     @Test("reads, writes, zeroes, discards and flushes", arguments: [false, true]) func works(direct: Bool) throws {
