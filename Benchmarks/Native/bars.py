@@ -62,6 +62,9 @@ BARS = (
     Bar("isolated-cpu", "CPU per command, us", (Limit("cpu_us", "≤", 1.0),), ISOLATED),
     Bar("isolated-doorbells", "doorbells per command", (Limit("doorbells", "≤", 0.1),), ISOLATED, depths=(32,)),
     Bar("isolated-syscalls", "system calls per command", (Limit("syscalls", "≤", 0.3),), ISOLATED, depths=(32,)),
+    # Room for what happens once a second in the half second that is counted, and not once per command.
+    Bar("allocations", "heap allocations per command", (Limit("allocations", "≤", 0.001),),
+        ISOLATED + ("file", "mem"), depths=(32,)),
     Bar("latency-spin-on", "p50 with spin on, to the original's", (Limit("p50_us", "≤", 0.7, ORIGINAL),), ISOLATED,
         depths=(1,), variant="spin on"),
     Bar("latency-spin-off", "p50 with spin off, to the original's", (Limit("p50_us", "≤", 1.0, ORIGINAL),), ISOLATED,

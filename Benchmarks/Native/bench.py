@@ -16,7 +16,7 @@ import world
 from harness import network
 from harness.ceph import Cluster
 from harness.sandbox import LabError
-from session import Failed, Session, counting_problem
+from session import Failed, Session, counting_problem, heap_problem
 from surroundings import Watch
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -44,7 +44,7 @@ class Bench:
         self.sessions = 0
         self.image = None
         self.failures = 0
-        self.counts = False
+        self.counts = self.counts_heap = False
 
     def run(self):
         """Every suite in turn; one that fails costs itself alone. Returns an exit status: 1 where a measurement failed."""
@@ -52,6 +52,10 @@ class Bench:
         self.counts = problem is None
         if problem:
             self.fail(f"system calls are not counted: {problem}")
+        problem = heap_problem() if self.counts else None
+        self.counts_heap = self.counts and problem is None
+        if problem:
+            self.fail(f"heap allocations are not counted: {problem}")
         try:
             for name in self.options.suites:
                 started = time.monotonic()
@@ -113,13 +117,15 @@ class Bench:
                 workload = dict(pattern=load.pattern, block=load.block, depth=load.depth, units=load.units,
                                 span=suite.unit_bytes, spin=suite.spin)
                 figures = session.run(seconds=self.options.seconds, warmup=0.3, **workload)
-                calls = None
+                calls = allocations = None
                 if load.counts and self.counts and number <= COUNTED_ROUNDS:
-                    calls = session.count_system_calls(seconds=0.5, warmup=0, **workload)
+                    # With a real librbd in the process its own allocations would be counted with ours.
+                    heap = self.counts_heap and subject.name == data.OURS and subject.backend != "rbd"
+                    calls, allocations = session.count(heap, seconds=0.5, warmup=0, **workload)
                 figures.pop("total_commands")
                 self.save(suite=name, round=number, subject=subject.name, variant=subject.variant,
                           backend=subject.backend, luns=load.units, pattern=load.pattern, block=load.block,
-                          depth=load.depth, syscalls=calls, **figures)
+                          depth=load.depth, syscalls=calls, allocations=allocations, **figures)
 
     def turn_of_fio(self, name, number, subject, suite):
         for load in subject.loads_of(suite):

@@ -38,7 +38,8 @@ SHIPPED = "as shipped"
 FIGURES = (
     ("commands/s", "iops", "number"), ("p50 us", "p50_us", "number"), ("p99 us", "p99_us", "number"),
     ("p99.9 us", "p999_us", "number"), ("CPU us/command", "cpu_us", "fine"), ("doorbells", "doorbells", "fine"),
-    ("system calls", "syscalls", "fine"), ("switches", "switches", "fine"), ("peak MiB", "peak_kib", "mib"),
+    ("system calls", "syscalls", "fine"), ("allocations", "allocations", "fine"), ("switches", "switches", "fine"),
+    ("peak MiB", "peak_kib", "mib"),
 )
 RATIOS = (("commands/s", "iops"), ("p50", "p50_us"), ("p99", "p99_us"), ("CPU per command", "cpu_us"))
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import world
+from heap import EVENTS, Probes, ProbeError
 
 #: Seconds for a daemon to serve its units, and for the first write of each to be taken.
 START_LIMIT = 60
@@ -115,13 +116,20 @@ class Session:
         """Writes to every unit until it takes it: the first write asks for an image's exclusive lock."""
         self.ask(f"claim seconds={CLAIM_LIMIT}")
 
-    def count_system_calls(self, **workload):
-        """System calls per command, in a run of its own; None where it was not counted.
+    def count(self, heap, **workload):
+        """System calls per command, and with `heap` heap allocations per command, in a run of its own.
 
-        Counted by the kernel's tracepoint over the whole run: the daemon is idle before and after it.
+        Counted by the kernel over the whole run: the daemon is idle before and after it. The rare allocation that has
+        nothing to do with a command is counted, too.
         """
+        if not heap:
+            return self._count([], **workload)
+        with Probes(self.daemon.pid):
+            return self._count(["-e", EVENTS], **workload)
+
+    def _count(self, more, **workload):
         perf = subprocess.Popen(
-            [*PERF, "-p", str(self.daemon.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            [*PERF, *more, "-p", str(self.daemon.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             time.sleep(0.7)
             answer = self.run(**workload)
@@ -131,10 +139,21 @@ class Session:
             if perf.poll() is None:
                 perf.kill()
                 perf.communicate()
-        match = re.search(r"^(\d+),", text, re.MULTILINE)
-        if not match:
+        counts = {event: int(count) for count, event in re.findall(r"^(\d+),[^,]*,([^,]+),", text, re.MULTILINE)}
+        calls = counts.pop("raw_syscalls:sys_enter", None)
+        if calls is None or (more and not counts):
             raise Failed(f"perf: {' '.join(text.split())}")
-        return int(match.group(1)) / answer["total_commands"]
+        commands = answer["total_commands"]
+        return calls / commands, sum(counts.values()) / commands if more else None
+
+
+def heap_problem():
+    """Why allocations cannot be counted here; None where they can."""
+    try:
+        with Probes(os.getpid()):
+            return None
+    except ProbeError as error:
+        return str(error)
 
 
 def counting_problem():
