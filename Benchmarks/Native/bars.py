@@ -9,6 +9,7 @@ import fnmatch
 import re
 import typing
 
+import plans
 import records as data
 
 #: Who a ratio is formed with: subject, and its backend where that is another than ours. Of fio the fastest variant counts.
@@ -22,6 +23,8 @@ SUITES = {"rbd-instant": "instant", "rbd-handoff": "handoff", "rbd": "rbd", "fil
 #: Where the daemon is alone: with librbd's callback inside the call, and on another thread as librbd has it.
 ISOLATED = ("rbd-instant", "rbd-handoff")
 PATTERNS = ("randread", "randwrite")
+#: With a pause: where the next command is there before a daemon sleeps, watching or not is all the same.
+PAUSED = tuple(plans.paused(pattern, plans.PAUSE) for pattern in PATTERNS)
 DEEP = (32, 128)
 
 MET, MISSED, NOT_MEASURED = "met", "missed", "not measured"
@@ -66,9 +69,9 @@ BARS = (
     Bar("allocations", "heap allocations per command", (Limit("allocations", "≤", 0.001),),
         ISOLATED + ("file", "mem"), depths=(32,)),
     Bar("latency-spin-on", "p50 with spin on, to the original's", (Limit("p50_us", "≤", 0.7, ORIGINAL),), ISOLATED,
-        depths=(1,), variant="spin on"),
+        PAUSED, (1,), variant="spin on"),
     Bar("latency-spin-off", "p50 with spin off, to the original's", (Limit("p50_us", "≤", 1.0, ORIGINAL),), ISOLATED,
-        depths=(1,), variant="spin off"),
+        PAUSED, (1,), variant="spin off"),
     Bar("rbd-fio", "IOPS, to fio's rbd engine", (Limit("iops", "≥", 0.95, FIO),), ("rbd",)),
     Bar("rbd-original", "IOPS, to the original's", (Limit("iops", "≥", 1.0, ORIGINAL),), ("rbd",)),
     Bar("rbd-cpu", "CPU per command, to the original's", (Limit("cpu_us", "≤", 0.9, ORIGINAL),), ("rbd",)),

@@ -115,7 +115,7 @@ class Bench:
                         warmup=0, spin=suite.spin)
             for load in loads:
                 workload = dict(pattern=load.pattern, block=load.block, depth=load.depth, units=load.units,
-                                span=suite.unit_bytes, spin=suite.spin)
+                                span=suite.unit_bytes, spin=suite.spin, pause=load.pause)
                 figures = session.run(seconds=self.options.seconds, warmup=0.3, **workload)
                 calls = allocations = None
                 if load.counts and self.counts and number <= COUNTED_ROUNDS:
@@ -124,7 +124,7 @@ class Bench:
                     calls, allocations = session.count(heap, seconds=0.5, warmup=0, **workload)
                 figures.pop("total_commands")
                 self.save(suite=name, round=number, subject=subject.name, variant=subject.variant,
-                          backend=subject.backend, luns=load.units, pattern=load.pattern, block=load.block,
+                          backend=subject.backend, luns=load.units, pattern=load.title, block=load.block,
                           depth=load.depth, syscalls=calls, allocations=allocations, **figures)
 
     def turn_of_fio(self, name, number, subject, suite):
@@ -143,7 +143,7 @@ class Bench:
         for mine in (subject for subject in suite.subjects if subject.name == data.OURS):
             for peer in (subject for subject in suite.subjects if subject.name != data.OURS):
                 for load in mine.loads_of(suite):
-                    case = {"pattern": load.pattern, "depth": load.depth, "block": load.block, "luns": load.units}
+                    case = {"pattern": load.title, "depth": load.depth, "block": load.block, "luns": load.units}
                     pair = [data.select(found, subject=one.name, backend=one.backend, variant=one.variant, **case)
                             for one in (mine, peer)]
                     texts = []
@@ -153,7 +153,7 @@ class Bench:
                             texts.append(f"{title} " + " ".join(f"{value:.2f}" for value in spread.values))
                     if texts:
                         names = [f"{one.name} {one.variant}".strip() for one in (mine, peer)]
-                        print(f"    {' : '.join(names)}, {load.pattern} {load.block >> 10} KiB depth {load.depth}: "
+                        print(f"    {' : '.join(names)}, {load.title} {load.block >> 10} KiB depth {load.depth}: "
                               f"{', '.join(texts)}", flush=True)
 
     # ------------------------------------------------------------------ what they need

@@ -3,21 +3,36 @@
 import dataclasses
 
 PATTERNS = ("randread", "randwrite")
+#: Microseconds between an answer and the next command where wake-ups are to be measured: a fast initiator's.
+PAUSE = 20
 KIB, MIB = 1 << 10, 1 << 20
 
 #: Bytes of an image on the instant librbd, of a page-cached file, and of an image on the cluster.
 INSTANT_BYTES, FILE_BYTES, IMAGE_BYTES = 1 << 30, 256 * MIB, 1 << 30
 
 
+def paused(pattern, microseconds):
+    """The name of a pattern with a pause between commands."""
+    return f"{pattern}, {microseconds} us between"
+
+
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """One workload. `counts` asks for a run of its own in which system calls are counted."""
+    """One workload. `counts` asks for a run of its own in which system calls are counted; `pause` is the time in
+    microseconds that initiators take between an answer and the next command.
+    """
 
     pattern: str
     depth: int
     block: int = 4 * KIB
     units: int = 1
     counts: bool = False
+    pause: int = 0
+
+    @property
+    def title(self):
+        """What records call the pattern."""
+        return paused(self.pattern, self.pause) if self.pause else self.pattern
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +95,9 @@ def _isolated(mode):
         Subject("tcmu-runner", config="rbd/rbd/disk{};osd_op_timeout=30", **common))
     sequential = tuple(Load(pattern, 32, 64 * KIB) for pattern in ("read", "write"))
     more = (Load("randrw", 32),) + sequential if mode == "instant" else ()
-    return Suite(f"the daemon alone, librbd instant ({mode})", subjects, _grid((1, 32, 128)) + more, INSTANT_BYTES,
+    # Without a pause a daemon that is alone always finds the next command before it gets to sleep.
+    alone = tuple(Load(pattern, 1, pause=PAUSE) for pattern in PATTERNS)
+    return Suite(f"the daemon alone, librbd instant ({mode})", subjects, _grid((1, 32, 128)) + alone + more, INSTANT_BYTES,
                  spin=2000 if mode == "instant" else 0, apart=mode == "instant")
 
 
@@ -148,7 +165,7 @@ def expected(suites, rounds, lab=False):
             continue
         suite = SUITES[name]
         cases += [({"kind": "run", "suite": name, "subject": subject.name, "variant": subject.variant,
-                    "backend": subject.backend, "pattern": load.pattern, "block": load.block, "depth": load.depth,
+                    "backend": subject.backend, "pattern": load.title, "block": load.block, "depth": load.depth,
                     "luns": load.units}, suite.rounds(rounds))
                   for subject in suite.subjects for load in subject.loads_of(suite)]
     if lab:

@@ -109,13 +109,13 @@ class Bars(unittest.TestCase):
         self.assertEqual(states([ours, peer], "rbd-cpu")["rbd/randread/32"], bars.MET)
 
     def test_the_default_is_the_other_side_of_a_named_spin(self):
-        peer = run("tcmu-runner", depth=1, p50_us=100)
-        default = run(depth=1, p50_us=60)
-        case = "rbd-instant/randread/1"
+        peer = run("tcmu-runner", depth=1, pattern=bars.PAUSED[0], p50_us=100)
+        default = run(depth=1, pattern=bars.PAUSED[0], p50_us=60)
+        case = f"rbd-instant/{bars.PAUSED[0]}/1"
         for named, on, off in (
                 (None, bars.NOT_MEASURED, bars.NOT_MEASURED),
-                (run(depth=1, p50_us=110, variant="spin=0"), bars.MET, bars.MISSED),
-                (run(depth=1, p50_us=71, variant="spin=32"), bars.MISSED, bars.MET)):
+                (run(depth=1, pattern=bars.PAUSED[0], p50_us=110, variant="spin=0"), bars.MET, bars.MISSED),
+                (run(depth=1, pattern=bars.PAUSED[0], p50_us=71, variant="spin=32"), bars.MISSED, bars.MET)):
             some = [peer, default] + ([named] if named else [])
             self.assertEqual(states(some, "latency-spin-on")[case], on)
             self.assertEqual(states(some, "latency-spin-off")[case], off)

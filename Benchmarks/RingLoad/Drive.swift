@@ -116,9 +116,17 @@ struct Drive {
                 }
             }
             finished += count
-            if refills { refill(index, at: now) }
+            if refills { refill(index, at: workload.pause > 0 ? paused(since: now) : now) }
         }
         return any
+    }
+
+    /// Lets the pause go by. - Returns: the time then.
+    private func paused(since start: UInt64) -> UInt64 {
+        let end = start + UInt64(workload.pause * 1000)
+        var now = start
+        while now < end { now = Clock.nanoseconds }
+        return now
     }
 
     /// Fills the ring up to the depth, and tells the daemon once.

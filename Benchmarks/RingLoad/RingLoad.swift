@@ -14,7 +14,7 @@ struct RingLoad: ParsableCommand {
               ready seconds=N                  waits until every ring answers TEST UNIT READY
               claim seconds=N                  waits until every ring takes a WRITE: the first one asks for an image's \
             exclusive lock, and is told BUSY until it is there
-              run pattern=randread block=4096 depth=32 units=1 span=BYTES seconds=3 warmup=0.5 spin=US pid=PID
+              run pattern=randread block=4096 depth=32 units=1 span=BYTES seconds=3 warmup=0.5 spin=US pause=US pid=PID
             """)
 
     @Option(help: "The file to write the list of rings to.") var nodes: String

@@ -17,6 +17,9 @@ struct Workload {
     var warmup = 0.5
     /// Microseconds for which a lack of answers is watched before sleeping.
     var spin = 0.0
+    /// Microseconds between an answer and the commands that take its place, spent awake: what an initiator needs to take
+    /// the one in and to send the other. Without it a daemon that answers at once never gets to sleep.
+    var pause = 0.0
     /// The daemon.
     var process: Int32 = 0
 
@@ -44,6 +47,7 @@ struct Workload {
         case "seconds": seconds = try Self.real(key, value)
         case "warmup": warmup = try Self.real(key, value)
         case "spin": spin = try Self.real(key, value)
+        case "pause": pause = try Self.real(key, value)
         case "pid": process = try Int32(Self.number(key, value))
         default: throw LoadFailure("\(key): not a word of a workload")
         }
