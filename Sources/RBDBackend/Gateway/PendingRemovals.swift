@@ -26,7 +26,7 @@ package struct PendingRemovals: Sendable {
     /// Notes that the client of `addresses` has been closed at `now`.
     ///
     /// - Parameters:
-    ///   - cluster: the cluster's fsid.
+    ///   - cluster: the cluster and the user that may remove the entry (``RadosCluster/removals``).
     ///   - now: time by a clock that is the same for all calls.
     ///   - detectionSeconds: time in which the cluster notices a dead OSD.
     package mutating func add(
@@ -57,26 +57,30 @@ package struct PendingRemovals: Sendable {
     }
 }
 
-/// The queue of this process: whichever image of a cluster looks first when the time has come removes the entry.
+/// The queue of this process: whichever image of a cluster and user looks first when the time has come removes the entry.
 package let pendingRemovals = Mutex(PendingRemovals())
 
 extension RadosCluster {
     /// The cluster's id; empty where librados does not say.
     var fsid: String { textBuffer(64) { rados_cluster_fsid(handle, $0, $1) } ?? "" }
 
+    /// Names the entries that clients like this one see to. Another user may have other rights: one that may not remove entries
+    /// must not take away what another could.
+    var removals: String { "\(fsid) \(user)" }
+
     /// Removes what is due at `now` from the cluster's blocklist; what fails is due again a minute later, but for a
     /// user that may not do it. Blocks for a few monitor commands, or not at all where nothing is due.
     ///
     /// - Returns: the addresses that had been listed; EACCES or EPERM where they stay until they expire.
     func removeDueBlocklistEntries(_ now: Duration) -> Result<[ClientAddress], Errno> {
-        let fsid = fsid
-        let due = pendingRemovals.withLock { $0.takeDue(now, of: fsid) }
+        let removals = removals
+        let due = pendingRemovals.withLock { $0.takeDue(now, of: removals) }
         guard !due.isEmpty else { return .success([]) }
         let outcome = Blocklist.remove(due, by: self)
         switch outcome {
         case .success, .failure(.permissionDenied), .failure(.notPermitted): break
         case .failure:
-            pendingRemovals.withLock { $0.enter(due, of: fsid, due: now + .seconds(60)) }
+            pendingRemovals.withLock { $0.enter(due, of: removals, due: now + .seconds(60)) }
         }
         return outcome
     }

@@ -90,7 +90,7 @@ extension ImageKeeper {
         // The longer one, so that a ceph.conf that all the cluster has counts, too.
         let seconds = max(old.osdDetectionSeconds, clusterDetectionSeconds(old))
         pendingRemovals.withLock {
-            $0.add(old.addresses, of: old.fsid, closedAt: .milliseconds(closedAt), detectionSeconds: seconds)
+            $0.add(old.addresses, of: old.removals, closedAt: .milliseconds(closedAt), detectionSeconds: seconds)
         }
     }
 
@@ -119,7 +119,7 @@ extension ImageKeeper {
 
     /// When there is something to remove; nil if not.
     var nextRemoval: Int64? {
-        let due = pendingRemovals.withLock { $0.nextDue(of: session.fsid) }
+        let due = pendingRemovals.withLock { $0.nextDue(of: session.removals) }
         return due.map { $0.components.seconds * 1000 + $0.components.attoseconds / 1_000_000_000_000_000 + 1 }
     }
 

@@ -20,7 +20,8 @@ final class ImageSession: @unchecked Sendable {
     let handle: rbd_image_t
     /// The connection; nil once closed.
     private(set) var cluster: RadosCluster?
-    let fsid: String
+    /// Where its blocklist entries wait for their removal.
+    let removals: String
     let osdDetectionSeconds: Int
     /// Number of the client.
     let client: UInt64
@@ -56,7 +57,7 @@ final class ImageSession: @unchecked Sendable {
         handle = image.handle
         let cluster = image.context.cluster
         self.cluster = cluster
-        fsid = cluster.fsid
+        removals = cluster.removals
         osdDetectionSeconds = cluster.context.osdDetectionSeconds
         client = cluster.instanceID
         addresses = cluster.addresses
