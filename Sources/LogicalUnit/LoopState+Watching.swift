@@ -18,6 +18,7 @@ extension LoopState {
                 if look() {
                     // Bound: other units wait for at most two such watches.
                     passesSincePoll += LoopState.passesPerPoll / 2
+                    spin.caught()
                     return true
                 }
             }

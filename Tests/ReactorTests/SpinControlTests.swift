@@ -44,10 +44,41 @@ struct SpinControlTests {
         #expect(grown().budget(at: 0, limit: own) == own)
     }
 
+    @Test("work that comes in time, and is seen late because of a wake-up, is caught after four waits")
+    func wakeUps() {
+        var control = SpinControl()
+        // 20 µs after the last answer, and 25 until a sleeper is awake.
+        var caught = 0
+        for _ in 0..<100 {
+            let isCaught = control.budget >= 20_000
+            control.workCame(after: isCaught ? 20_000 : 45_000, limit: limit)
+            caught += isCaught ? 1 : 0
+        }
+        #expect(caught == 96)
+    }
+
+    @Test("work that comes a little later than watching is worth is tried ever more rarely")
+    func misses() {
+        var control = SpinControl()
+        var watched = 0
+        var tries: [Int] = []
+        for _ in 0..<20_000 {
+            if control.budget > 0 {
+                watched += 1
+            } else if watched > 0 {
+                tries.append(watched)
+                watched = 0
+            }
+            control.workCame(after: 40_000, limit: limit)
+        }
+        #expect(tries.allSatisfy { $0 <= 6 }, "\(tries)")
+        #expect(tries.count <= 12 && tries.count > 2, "\(tries)")
+    }
+
     @Test("no limit is beyond the longest budget")
     func bounded() {
         var control = SpinControl()
-        for _ in 0..<20 { control.workCame(after: 900_000, limit: 1_000_000) }
+        for _ in 0..<4 { control.workCame(after: SpinControl.maximum + 1, limit: 1_000_000) }
         #expect(control.budget == SpinControl.maximum)
     }
 
