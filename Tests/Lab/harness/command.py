@@ -16,7 +16,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True)
 
     listing = commands.add_parser("list", help="name every job and what it shows")
-    listing.add_argument("--suite", action="store_true", help="only the names of those that `make test` runs")
+    listing.add_argument("--suite", action="store_true", help="those that `make test` runs, the longest first, each with `alone` or `beside`: may another run meanwhile?")
 
     run = commands.add_parser("run", help="boot a guest, run a job in it, give back its exit status")
     run.add_argument("job")
@@ -46,11 +46,12 @@ def _parser():
 
 
 def _list(suite):
+    if suite:
+        # By their time limits, so that no long one is left for the end.
+        for job in sorted((job for job in jobs.all_jobs().values() if job.in_suite), key=lambda job: -job.timeout):
+            print(job.name, "alone" if job.alone else "beside")
+        return 0
     for job in jobs.all_jobs().values():
-        if suite:
-            if job.in_suite:
-                print(job.name)
-            continue
         notes = ("ceph " if job.needs_ceph else "") + ("" if job.in_suite else "on demand ")
         print(f"{job.name:14} {job.about}" + (f" [{notes.strip()}]" if notes else ""))
     return 0

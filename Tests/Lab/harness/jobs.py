@@ -21,8 +21,10 @@ class Job:
     osds: int = 1
     #: Seconds the whole run may take, from the sandbox's first process to the guest's halt.
     timeout: float = 300
-    #: Jobs of the suite are run one after another by `make test`; the others only on demand.
+    #: Jobs of the suite are run by `make test`, several side by side; the others only on demand.
     in_suite: bool = True
+    #: It measures what other load on the machine would spoil: nothing else of the suite runs meanwhile.
+    alone: bool = False
 
 
 def _parse(path):
@@ -40,6 +42,8 @@ def _parse(path):
             job.timeout = float(value)
         elif key == "suite":
             job.in_suite = value != "no"
+        elif key == "alone":
+            job.alone = value == "yes"
         elif not job.about:
             job.about = text
     return job

@@ -1,4 +1,5 @@
 # Memory and threads of the daemon with 10 file LUNs, at work and idle, and its processor time while idle
+# alone: yes
 # timeout: 250
 bytes=$((64 << 20))
 # As on a machine with two processors or more; the guest has one.

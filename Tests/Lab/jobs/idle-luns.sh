@@ -1,4 +1,5 @@
 # 100 idle LUNs in one daemon: no wake-up at all in ten seconds, threads and memory for each
+# alone: yes
 # timeout: 240
 # Settings (--set NAME=VALUE): LUNS (100), BACKEND: mem (default), file, or rbd (with --ceph). The original has no mem, and
 # its qcow handler stands in for file. Only mem and file must sleep: librados has threads that look around.

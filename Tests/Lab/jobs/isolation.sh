@@ -1,5 +1,6 @@
 # One bad image leaves its neighbour behind the same portal group alone: its OSD hangs, its pool is full, it is deleted
 # needs: ceph two-osds
+# alone: yes
 # timeout: 500
 bytes=$((256 << 20))
 window=${WINDOW:-10}
