@@ -32,8 +32,13 @@ package struct ImageGeometry: Sendable, Equatable {
     ///
     /// An extent must lie in one object and one stripe unit; up to Ceph 17 also in one 512-byte sector. Blocks are
     /// aligned, so one block never crosses either if its size divides them; two blocks could.
+    ///
+    /// A stripe unit of one block is not enough. Where byte `i` differs librbd looks up which bytes of the image
+    /// `i ..< i + length` of the object are, whatever the offset was, and ends the process unless they are one piece
+    /// (`ObjectCompareAndWriteRequest::filter_write_result`, Ceph 16 to 19): with `i` up to `length - 1` that takes
+    /// `2 * length - 1` bytes of one stripe unit.
     package var compareAndWriteBytes: UInt64 {
-        guard blockBytes > 0, stripeUnitBytes > 0, stripeUnitBytes % blockBytes == 0 else { return 0 }
+        guard blockBytes > 0, stripeUnitBytes % blockBytes == 0, stripeUnitBytes / 2 >= blockBytes else { return 0 }
         if libraryVersion < ImageGeometry.wideCompareAndWrite && blockBytes > 512 { return 0 }
         return blockBytes
     }

@@ -22,8 +22,11 @@ struct ImageGeometryTests {
         "compare-and-write is native for one block that never crosses librbd's bounds",
         arguments: [
             (512, 4 * mib, pacific, 512), (4096, 4 * mib, pacific, 0), (4096, 4 * mib, reef, 4096),
-            (512, 512, pacific, 512), (512, 256, pacific, 0), (4096, 512, reef, 0), (4096, 4096, reef, 4096),
-            (512, 0, pacific, 0), (0, 4 * mib, pacific, 0),
+            (512, 256, pacific, 0), (4096, 512, reef, 0), (512, 0, pacific, 0), (0, 4 * mib, pacific, 0),
+            // One block to a stripe unit: a difference anywhere but at its first byte would end the process.
+            (512, 512, pacific, 0), (512, 512, reef, 0), (4096, 4096, reef, 0), (65536, 65536, reef, 0),
+            (512, 1024, pacific, 512), (4096, 8192, reef, 4096), (512, 1536, reef, 512), (512, 1280, reef, 0),
+            (1 << 63, 1 << 63, reef, 0), (512, .max, reef, 0),
         ] as [(UInt64, UInt64, Int, UInt64)])
     func compareAndWrite(block: UInt64, stripe: UInt64, version: Int, bytes: UInt64) {
         #expect(geometry(stripe: stripe, block: block, version: version).compareAndWriteBytes == bytes)
