@@ -51,31 +51,8 @@ func errandCompareFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMu
     // A difference is an answer, and nothing was written.
     let isMiscompare = value == Int(miscompareCode)
     Errand.gauge(argument).pointee.finish(isMiscompare ? 0 : Int32(clamping: value))
-    settleCompare(value, Errand.end(argument))
-}
-
-/// A durable write into a cache that is on against our wish: only a flush makes it so. The ticket stays out until
-/// that has ended.
-func cachedWriteFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
-    guard let completion, let argument else { return }
-    let value = returnValue(releasing: completion)
-    let image = Errand.image(argument)
-    let gauge = Errand.gauge(argument)
-    let ticket = Errand.end(argument)
-    func fail(_ code: Int32) {
-        gauge.pointee.finish(code)
-        settle(Int(code), ticket)
-    }
-    guard value >= 0 else { return fail(Int32(clamping: value)) }
-    ticket.detailAddress.pointee = UInt64(UInt(bitPattern: gauge))
-    var flush: rbd_completion_t?
-    var code = rbd_aio_create_completion(ticket.opaque, operationFinished, &flush)
-    guard code >= 0, let flush else { return fail(min(code, ioErrorCode)) }
-    code = rbd_aio_flush(image, flush)
-    if code < 0 {
-        rbd_aio_release(flush)
-        fail(code)
-    }
+    let length = Errand.compared(argument)
+    settleCompare(value, length, Errand.end(argument))
 }
 
 private func returnValue(releasing completion: rbd_completion_t) -> Int {
@@ -105,10 +82,12 @@ private func result(_ code: Int32) -> IOResult {
     IOResult(code: code == readOnlyCode ? lockLostCode : code)
 }
 
-private func settleCompare(_ value: Int, _ ticket: IOTicket) {
+private func settleCompare(_ value: Int, _ length: UInt64, _ ticket: IOTicket) {
     let code = Int32(clamping: value)
     if code == miscompareCode {
-        ticket.post(.miscompare(at: ticket.detailAddress.pointee))
+        // librbd tells the image's offset of the object's byte `i`, where byte `i` of the compared ones differs: that of
+        // the object's start and `i`. Objects start at whole blocks of the image, and so does what is within encryption.
+        ticket.post(.miscompare(at: ticket.detailAddress.pointee % length))
     } else {
         ticket.post(result(code))
     }

@@ -3,15 +3,16 @@ internal import CRBD
 internal import Glibc
 
 /// One block of memory for an operation that needs more than its ticket until it has finished: a linear copy of
-/// scattered bytes, a shortened list of iovecs, or the image to flush afterwards.
+/// scattered bytes, a shortened list of iovecs, how much was compared.
 ///
 /// Only rare operations have one; READ and WRITE of whole buffers do not. The block travels as the callback's
 /// argument and is freed there.
 struct Errand {
     private struct Header {
         let ticket: UnsafeMutableRawPointer
-        let image: rbd_image_t
         let gauge: UnsafeMutablePointer<WriteGauge>
+        /// Bytes that a compare-and-write compares; 1 for all else.
+        let compared: UInt64
     }
 
     // SAFETY: one owner at a time: the submitter until librbd has accepted the operation, then its callback.
@@ -25,12 +26,13 @@ struct Errand {
     private static let headerBytes = 32
 
     /// A block with room for `bytes`. Nil where memory is short.
-    init?(
-        _ ticket: IOTicket, image: rbd_image_t, gauge: UnsafeMutablePointer<WriteGauge>, bytes: Int
-    ) {
+    ///
+    /// - Parameter compared: bytes that a compare-and-write compares, at least 1.
+    init?(_ ticket: IOTicket, gauge: UnsafeMutablePointer<WriteGauge>, bytes: Int, compared: UInt64 = 1) {
+        precondition(compared > 0)
         precondition(MemoryLayout<Header>.size <= Errand.headerBytes)
         guard let block = malloc(Errand.headerBytes + bytes) else { return nil }
-        block.initializeMemory(as: Header.self, to: Header(ticket: ticket.opaque, image: image, gauge: gauge))
+        block.initializeMemory(as: Header.self, to: Header(ticket: ticket.opaque, gauge: gauge, compared: compared))
         self.block = block
     }
 
@@ -51,8 +53,8 @@ struct Errand {
         argument.assumingMemoryBound(to: Header.self).pointee.gauge
     }
 
-    /// The image behind a callback's argument.
-    static func image(_ argument: UnsafeMutableRawPointer) -> rbd_image_t {
-        argument.assumingMemoryBound(to: Header.self).pointee.image
+    /// Bytes compared, behind a callback's argument.
+    static func compared(_ argument: UnsafeMutableRawPointer) -> UInt64 {
+        argument.assumingMemoryBound(to: Header.self).pointee.compared
     }
 }

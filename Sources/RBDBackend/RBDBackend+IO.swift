@@ -29,13 +29,13 @@ extension RBDBackend {
         }
     }
 
-    /// Writes straight from `segments`. With the cache off every answered write is durable, so `durable` adds
-    /// nothing; with a cache that metadata forces on, a flush follows before the answer.
+    /// Writes straight from `segments`. With the cache off every answered write is durable, so `durable` adds nothing.
+    /// With a cache that metadata forces on, the unit flushes: `capabilities.forceUnitAccess` is false then.
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
         if let refusal = refusalToWrite(extent) { return refusal }
-        if durable && capabilities.volatileCache { return writeThroughCache(extent, segments, ticket) }
+        precondition(!durable || capabilities.forceUnitAccess, "a durable write without FUA")
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
             return submitWrite(ticket) {
@@ -116,11 +116,12 @@ extension RBDBackend {
         if let refusal = refusalToWrite(extent) { return refusal }
         // Bound: at most one block, capabilities.nativeCompareAndWriteBytes.
         let half = Int(extent.length)
+        precondition(half > 0 && extent.length <= capabilities.nativeCompareAndWriteBytes)
         let mismatch = ticket.detailAddress
         mismatch.pointee = 0
         if let bytes = linear(segments, 2 * half) {
             // Not for its payload: librbd leaves the place of a difference where other writes have their gauge.
-            guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: 0) else {
+            guard let errand = Errand(ticket, gauge: side.pointee.gauge, bytes: 0, compared: extent.length) else {
                 return noMemory
             }
             return submitWrite(errand, errandCompareFinished) {
@@ -130,7 +131,7 @@ extension RBDBackend {
             }
         }
         guard segments.byteCount >= UInt64(2 * half) else { return tooShort }
-        guard let errand = gathered(segments, 2 * half, ticket) else { return noMemory }
+        guard let errand = gathered(segments, 2 * half, ticket, compared: extent.length) else { return noMemory }
         let bytes = errand.bytes
         return submitWrite(errand, errandCompareFinished) {
             CInt(
@@ -169,15 +170,6 @@ extension RBDBackend {
 
     /// Nothing: librbd's threads post the tickets.
     public mutating func reap() {}
-
-    private func writeThroughCache(_ extent: ByteExtent, _ segments: SegmentList, _ ticket: IOTicket) -> Submission
-    {
-        guard segments.byteCount >= extent.length else { return tooShort }
-        guard let errand = gathered(segments, Int(extent.length), ticket) else { return noMemory }
-        return submitWrite(errand, cachedWriteFinished) {
-            rbd_aio_write(handle, extent.offset, Int(extent.length), errand.bytes, $0)
-        }
-    }
 }
 
 extension RBDBackend {
@@ -233,8 +225,10 @@ extension RBDBackend {
     }
 
     /// The first `length` bytes of `segments` as an errand's payload. Nil where memory is short.
-    private func gathered(_ segments: SegmentList, _ length: Int, _ ticket: IOTicket) -> Errand? {
-        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: length) else {
+    private func gathered(
+        _ segments: SegmentList, _ length: Int, _ ticket: IOTicket, compared: UInt64 = 1
+    ) -> Errand? {
+        guard let errand = Errand(ticket, gauge: side.pointee.gauge, bytes: length, compared: compared) else {
             return nil
         }
         segments.read(into: UnsafeMutableRawBufferPointer(start: errand.payload, count: length))
@@ -243,9 +237,7 @@ extension RBDBackend {
 
     private func trimmedList(_ segments: SegmentList, count: Int, last: Int, _ ticket: IOTicket) -> Errand? {
         let bytes = count * MemoryLayout<iovec>.stride
-        guard let errand = Errand(ticket, image: handle, gauge: side.pointee.gauge, bytes: bytes) else {
-            return nil
-        }
+        guard let errand = Errand(ticket, gauge: side.pointee.gauge, bytes: bytes) else { return nil }
         errand.iovecs.initialize(from: segments.base, count: count)
         errand.iovecs[count - 1].iov_len = last
         return errand
