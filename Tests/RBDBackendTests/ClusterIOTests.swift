@@ -238,7 +238,9 @@ struct ClusterIOTests {
 
     @Test(
         "the place of a difference is told within the block, wherever that is",
-        arguments: ["", "--object-size 32M", "--object-size 64K", "--stripe-unit 1K --stripe-count 3 --object-size 64K"])
+        arguments: [
+            "", "--object-size 32M", "--object-size 64K", "--stripe-unit 1K --stripe-count 3 --object-size 64K",
+        ])
     func placeOfDifference(flags: String) throws {
         let image = try ScratchImage(mebibytes: 5 << 10, flags: flags)
         var backend = try image.open()
