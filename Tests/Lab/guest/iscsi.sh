@@ -59,3 +59,17 @@ iscsi_logout() {
         kill -KILL "$iscsid_pid"
     fi
 }
+
+# iscsi_round NAME FILE_SYSTEM: a LUN's life as an initiator's disk, from login to logout: file system, fio with verify, discard.
+iscsi_round() {
+    export_iscsi "$1"
+    iscsi_login
+    file_system "$disk" "$2"
+    fio_verify "$disk"
+    discard "$disk"
+    iscsi_logout
+    unexport_iscsi
+    remove_lun "$1"
+    stop_daemon
+    kernel_log_clean
+}

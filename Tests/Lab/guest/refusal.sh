@@ -45,3 +45,21 @@ PYTHON
     locker_pid=$!
     until_true 30 grep -q held "$LAB_STATE/locker" || fail "no foreign lock"
 }
+
+# hanging_config: in $config the config string of an RBD image whose open never ends: no route leads to its cluster, and its
+# ceph.conf takes librados' own limit away.
+hanging_config() {
+    local conf=$LAB_STATE/nowhere.conf
+    printf '[global]\nmon_host = 192.0.2.1\nclient_mount_timeout = 0\nrados_mon_op_timeout = 0\n' > "$conf"
+    ip link add nowhere type dummy 2> /dev/null && ip addr add 192.0.2.2/24 dev nowhere && ip link set nowhere up
+    config="rbd/rbd/image;conf=$conf"
+}
+
+# enable_aside NAME ANSWER: enables a declared LUN in the background; ANSWER then holds enable's status and $SECONDS.
+enable_aside() {
+    (
+        status=0
+        enable_lun "$1" 60 || status=$?
+        echo "$status $SECONDS" > "$2"
+    ) &
+}

@@ -2,22 +2,11 @@
 # timeout: 200
 ours || { say "the original opens one device after another and never gives up; nothing to compare"; exit 0; }
 bytes=$((64 << 20))
-# No route leads there, and the conf takes librados' own limit away: the open never ends.
-cat > "$LAB_STATE/nowhere.conf" << 'CONF'
-[global]
-mon_host = 192.0.2.1
-client_mount_timeout = 0
-rados_mon_op_timeout = 0
-CONF
-ip link add nowhere type dummy 2> /dev/null && ip addr add 192.0.2.2/24 dev nowhere && ip link set nowhere up
+hanging_config
 start_daemon --open-timeout 10
-declare_lun hung "rbd/rbd/image;conf=$LAB_STATE/nowhere.conf" "$bytes" || fail "configfs refuses the device"
+declare_lun hung "$config" "$bytes" || fail "configfs refuses the device"
 began=$SECONDS
-(
-    status=0
-    enable_lun hung 60 || status=$?
-    echo "$status $((SECONDS - began))" > "$LAB_STATE/hung.rc"
-) &
+enable_aside hung "$LAB_STATE/hung.rc"
 sleep 1
 image_file good "$bytes"
 make_lun good "$(file_config "$image")" "$bytes"
@@ -28,6 +17,7 @@ remove_lun good
 say "ok: another LUN came, worked and went while the open hangs"
 until_true 30 test -e "$LAB_STATE/hung.rc" || fail "the kernel is not answered"
 read -r status seconds < "$LAB_STATE/hung.rc"
+((seconds -= began))
 equal "errno of the hung device" "$(errno_name "$status")" ETIMEDOUT
 ((seconds <= 20)) || fail "answered after $seconds s"
 say "ok: answered after $seconds s"

@@ -2,25 +2,14 @@
 # timeout: 250
 ours || { say "the original opens one device after another and cannot be stopped meanwhile; nothing to compare"; exit 0; }
 bytes=$((64 << 20))
-# No route leads there, and the conf takes librados' own limit away: the open never ends.
-cat > "$LAB_STATE/nowhere.conf" << 'CONF'
-[global]
-mon_host = 192.0.2.1
-client_mount_timeout = 0
-rados_mon_op_timeout = 0
-CONF
-ip link add nowhere type dummy 2> /dev/null && ip addr add 192.0.2.2/24 dev nowhere && ip link set nowhere up
+hanging_config
 
 # stop_while_opening SIGNAL: whoever waits for the open gets an errno, the daemon ends in order.
 stop_while_opening() {
     local began status seconds answer=$LAB_STATE/hung.$1
     start_daemon
-    declare_lun "hung$1" "rbd/rbd/image;conf=$LAB_STATE/nowhere.conf" "$bytes" || fail "configfs refuses the device"
-    (
-        status=0
-        enable_lun "hung$1" 60 || status=$?
-        echo "$status $SECONDS" > "$answer"
-    ) &
+    declare_lun "hung$1" "$config" "$bytes" || fail "configfs refuses the device"
+    enable_aside "hung$1" "$answer"
     sleep 3
     [[ ! -e $answer ]] || fail "the open did not hang: $(< "$answer")"
     began=$SECONDS
