@@ -12,6 +12,7 @@ struct InstantBackend: BlockBackend, ~Copyable {
 
     var keeper: (any BackendKeeper)? { nil }
     var writeGeneration: UInt64 { 0 }
+    var takeovers: UInt64 { 0 }
     func claimWriting() -> IOResult { .success }
     func operationFailed(_ code: Int32) {}
 
@@ -93,6 +94,7 @@ struct HoldingBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     var keeper: (any BackendKeeper)? { nil }
     var writeGeneration: UInt64 { 0 }
+    var takeovers: UInt64 { 0 }
     func claimWriting() -> IOResult { .success }
     func operationFailed(_ code: Int32) {}
 
