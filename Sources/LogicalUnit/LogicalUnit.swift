@@ -35,7 +35,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var gate = ExclusionGate()
     /// Something ended that waiting commands may have waited for.
     var gateMoved = false
-    /// The ring may hold commands for which there was no slot.
+    /// The ring may hold entries that were left there for want of a slot, or of room among the open ones.
     private var starved = false
     var counters = UnitCounters()
     /// Coarse milliseconds of this turn.
@@ -140,8 +140,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             // What no answer from the backend will come for is ended first: the unit is closed when nothing is left.
             return gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .ringLost
         }
-        // Starved of slots, and some came free within this turn: no event will tell of what is still in the ring.
-        let canTakeMore = hasMore || (starved && slots.inUse < slots.capacity)
+        // Starved, and room came within this turn: no event will tell of what is still in the ring.
+        let canTakeMore = hasMore || (starved && slots.inUse < slots.capacity && !(ring?.isFull ?? true))
         starved = false
         return canTakeMore || gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .idle
     }
@@ -182,6 +182,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
                 ring?.complete(.unknownOperation(commandID))
             case nil:
                 slots.release(command)
+                if ring?.isFull ?? false { starved = true }
                 return false
             }
         }
@@ -233,9 +234,13 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     /// Shows the kernel what was answered in this turn. - Returns: false if its side is gone.
     private mutating func publish() -> Bool {
-        guard let answered = ring?.publish(), answered > 0 else { return true }
-        counters.doorbells &+= 1
-        return ring?.ringDoorbell() ?? true
+        switch ring?.publish() ?? .unchanged {
+        case .unchanged: return true
+        case .told:
+            counters.doorbells &+= 1
+            return true
+        case .gone: return false
+        }
     }
 
     /// Gives up a ring that is impossible or gone: nothing is read from it again, and after this turn nothing written.

@@ -18,8 +18,8 @@ public import Glibc
 /// What is called per command is `mutating` even where it alters nothing: the compiler copies the whole value for a
 /// method that only borrows it out of an optional or from another mutating method.
 public struct CommandRing: ~Copyable {
-    private let region: SharedRegion
-    private let ring: UnsafeMutableRawPointer
+    let region: SharedRegion
+    let ring: UnsafeMutableRawPointer
     private let ringOffset: Int
     private let ringSize: UInt32
     private let dataOffset: UInt64
@@ -29,7 +29,7 @@ public struct CommandRing: ~Copyable {
     /// Head as last loaded, where we take the next entry, where we complete the next one, and what the kernel
     /// was last told. All in bytes from the ring's start.
     private var head: UInt32
-    private var cursor: UInt32
+    var cursor: UInt32
     private var tail: UInt32
     private var published: UInt32
 
@@ -39,7 +39,12 @@ public struct CommandRing: ~Copyable {
     private let lengthsMask: Int
     private var oldest = 0
     private var newest = 0
-    private var completedSincePublish = 0
+    /// The entry at the ring's start was taken and marked, and has not been written over.
+    var startIsMarked = false
+    /// It is a pad or a notice that the tail has passed, which the kernel has not been shown.
+    var startIsPassed = false
+    /// The ring was found to have been reset by others; nothing is written to it any more.
+    var wasReset = false
 
     /// How far ahead of the entry being read the memory is asked for: four entries of an ordinary READ or WRITE.
     private static let prefetchDistance = 512
@@ -81,6 +86,10 @@ public struct CommandRing: ~Copyable {
 
     /// True if nothing is open and nothing waits.
     public var isEmpty: Bool { oldest == newest && cursor == ctcmu_load_head(region.base) }
+
+    /// `openLimit` entries are open: what the ring still holds is taken once some of them have ended, of which no event
+    /// tells.
+    public var isFull: Bool { newest - oldest > lengthsMask }
 
     /// True if the kernel has put something in that ``next()`` would take. Reads memory only.
     @inline(__always)
@@ -197,6 +206,7 @@ public struct CommandRing: ~Copyable {
     ///   - sense: up to 96 bytes; looked at by the kernel only for status CHECK CONDITION.
     public mutating func complete(_ response: RingResponse, sense: UnsafeRawBufferPointer? = nil) {
         precondition(oldest < newest, "a command is completed that was never taken")
+        if tail == 0 { leaveStart() }
         let entry = ring + Int(tail)
         var flags: UInt8 = response.isUnknownOperation ? UInt8(CTCMU_UFLAG_UNKNOWN_OP) : 0
         if response.readLength != nil && features.contains(.readLength) { flags |= UInt8(CTCMU_UFLAG_READ_LEN) }
@@ -204,7 +214,6 @@ public struct CommandRing: ~Copyable {
         if let sense { ctcmu_write_sense(entry, sense.baseAddress, sense.count) }
         advanceTail()
         skipUnanswered()
-        completedSincePublish += 1
     }
 
     /// Makes sure that nobody has reset the ring since the last ``publish()``. To be called before entries are taken:
@@ -213,26 +222,30 @@ public struct CommandRing: ~Copyable {
     public mutating func checkTail() throws(RingError) {
         let found = ctcmu_load_tail(region.base)
         guard found == published else { throw .tailMoved(found, expected: published) }
+        // A reset leaves the tail at 0, which is also where it was.
+        if found == 0, isResetAtStart() { throw .resetAtStart(head: ctcmu_load_head(region.base), taken: cursor) }
     }
 
-    /// Makes every completion since the last call visible to the kernel; nothing on a ring that somebody has reset, where
-    /// they are answers to commands of long ago and the next ``checkTail()`` throws.
+    /// Shows the kernel how far entries are done with, and rings for it where that is further than before: completed
+    /// commands, and as well pads and notices that nobody answers. Until it is rung for, the kernel counts their room as
+    /// taken (`cmdr_last_cleaned` moves in tcmu_handle_completions alone), and a ring full of them lets no command in.
     ///
-    /// - Returns: how many commands that were; if any, the doorbell is due.
-    public mutating func publish() -> Int {
-        if tail != published {
-            guard ctcmu_load_tail(region.base) == published else { return 0 }
-            ctcmu_store_tail(region.base, tail)
-            published = tail
-        }
-        defer { completedSincePublish = 0 }
-        return completedSincePublish
+    /// Nothing is published on a ring that others have reset, where completions are answers to commands of long ago and
+    /// the next ``checkTail()`` throws.
+    public mutating func publish() -> Publication {
+        guard tail != published else { return .unchanged }
+        guard ctcmu_load_tail(region.base) == published else { return .unchanged }
+        if published == 0, isResetAtStart() { return .unchanged }
+        ctcmu_store_tail(region.base, tail)
+        published = tail
+        if startIsPassed { (startIsPassed, startIsMarked) = (false, false) }
+        return ringDoorbell() ? .told : .gone
     }
 
     /// Makes the kernel take what was published. It does the whole work, copies included, inside this call.
     ///
     /// - Returns: false if the node is gone (EIO after the device was removed).
-    public func ringDoorbell() -> Bool {
+    private func ringDoorbell() -> Bool {
         var value: UInt32 = 0
         while write(region.descriptors.doorbell, &value, 4) != 4 {
             if errno == EINTR { continue }
@@ -252,6 +265,7 @@ public struct CommandRing: ~Copyable {
 
     @inline(__always)
     private mutating func take(_ length: UInt32, answered: Bool) {
+        if cursor == 0 { markStart() }
         lengths[newest & lengthsMask] = answered ? length : length | CommandRing.skipFlag
         newest += 1
         cursor += length
@@ -267,7 +281,10 @@ public struct CommandRing: ~Copyable {
     /// Moves the tail past pads and notices that have come to be the oldest.
     @inline(__always)
     private mutating func skipUnanswered() {
-        while oldest < newest, lengths[oldest & lengthsMask] & CommandRing.skipFlag != 0 { advanceTail() }
+        while oldest < newest, lengths[oldest & lengthsMask] & CommandRing.skipFlag != 0 {
+            if tail == 0 { startIsPassed = true }
+            advanceTail()
+        }
     }
 
     @inline(__always)

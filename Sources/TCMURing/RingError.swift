@@ -24,6 +24,9 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The tail, which is ours, is not where it was left: somebody has reset the ring (`action/reset_ring`) while it was
     /// served. What stands between our place and the new head may be commands of long ago.
     case tailMoved(UInt32, expected: UInt32)
+    /// The same with the tail at 0, where a reset leaves it, too: the head is behind what was taken (both in bytes from the
+    /// ring's start), or other entries stand there.
+    case resetAtStart(head: UInt32, taken: UInt32)
     /// An entry's length (bytes) is too short for its kind or runs past the head or the ring's end.
     case entryLength(at: UInt32, operation: UInt8, length: UInt32, available: UInt32)
     /// An entry's iovecs do not fit into it.
@@ -49,6 +52,8 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
         case .tail(let tail, let size): "tail \(tail) is no entry boundary of a ring of \(size) bytes"
         case .tailMoved(let tail, let expected):
             "the tail is at \(tail), expected \(expected) as it was left: the ring was reset while it was served"
+        case .resetAtStart(let head, let taken):
+            "entries up to \(taken) were taken and are open, and the ring begins anew with its head at \(head): it was reset while it was served"
         case .entryLength(let at, let operation, let length, let available):
             "entry at \(at) (operation \(operation)) is \(length) bytes long where \(available) are possible"
         case .segmentCount(let at, let count, let length):

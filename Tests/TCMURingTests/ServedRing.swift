@@ -73,9 +73,9 @@ final class ServedRing {
         ring.complete(RingResponse(commandID: id, status: status))
     }
 
-    /// Publishes, rings if anything was completed, and lets the kernel look.
+    /// Publishes, and lets the kernel look.
     func flush() -> [RingCompletion] {
-        if ring.publish() > 0 { precondition(ring.ringDoorbell(), "the doorbell is a pipe and takes 4 bytes") }
+        if case .gone = ring.publish() { preconditionFailure("the doorbell is a pipe and takes 4 bytes") }
         return kernel.reapCompletions()
     }
 }

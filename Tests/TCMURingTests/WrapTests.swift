@@ -42,7 +42,7 @@ struct WrapTests {
         #expect(served.kernel.post(cdb: [0, 0, 0, 0, 0, 0]) != nil)
     }
 
-    @Test("A notice alone moves the tail and needs no doorbell")
+    @Test("A notice alone moves the tail, and the kernel is rung for it")
     func noticeAlone() throws {
         let served = try ServedRing()
         #expect(served.kernel.postTaskManagement(type: 5, ids: []))
@@ -51,7 +51,8 @@ struct WrapTests {
         #expect(served.notices.first?.name == "LOGICAL UNIT RESET")
         #expect(served.flush().isEmpty)
         #expect(served.kernel.tail == served.kernel.head)
-        #expect(served.kernel.doorbells == 0)
+        #expect(served.kernel.lastCleaned == served.kernel.head)
+        #expect(served.kernel.doorbells == 1)
     }
 
     @Test("Notices among commands are passed with the commands before them", arguments: 0..<4)

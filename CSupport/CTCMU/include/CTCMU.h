@@ -86,6 +86,8 @@ static inline uint32_t ctcmu_load_u32(const void *at) { return *(const volatile 
 static inline uint64_t ctcmu_load_u64(const void *at) { return *(const volatile uint64_t *)at; }
 static inline uint8_t ctcmu_load_u8(const void *at) { return *(const volatile uint8_t *)at; }
 
+static inline void ctcmu_store_u8(void *at, uint8_t value) { *(volatile uint8_t *)at = value; }
+
 /// Ordering: acquire pairs with the kernel's release of cmd_head, so the entries before it are whole.
 static inline uint32_t ctcmu_load_head(const void *mailbox) {
     return __atomic_load_n((const uint32_t *)((const char *)mailbox + 12), __ATOMIC_ACQUIRE);

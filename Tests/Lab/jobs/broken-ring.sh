@@ -1,4 +1,4 @@
-# An impossible value in a ring under I/O: that unit is blocked, reset and reopened; its neighbour notices nothing
+# An impossible value in a ring under I/O: that unit is blocked, reset and reopened; its neighbour notices nothing; resets alone fill no ring
 # timeout: 300
 ours || { say "the original trusts the ring; nothing to compare"; exit 0; }
 bytes=$((128 << 20))
@@ -52,6 +52,25 @@ wait "$fio_a" || fail "fio on the broken unit: $(tail -n 20 "$LAB_STATE/a.log")"
 say "ok: fio on the unit whose ring broke twice: no error, every block verified"
 wait "$fio_b" || fail "fio on the neighbour: $(tail -n 20 "$LAB_STATE/b.log")"
 say "ok: fio on its neighbour"
+
+# A ring of 1 MiB has room for 32,768 notices of 32 bytes.
+image_file c "$bytes"
+make_lun c "$(file_config "$image")" "$bytes" cmd_ring_size_mb=1
+attach c
+check "40,000 resets of an idle LUN, then a READ within 5 s" limit 120 /usr/bin/python3 - "$disk" << 'PYTHON'
+import fcntl, mmap, os, struct, sys, time
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+device, no_escalation = 1, 0x100
+for _ in range(40_000):
+    fcntl.ioctl(descriptor, 0x2284, struct.pack("i", device | no_escalation))  # SG_SCSI_RESET
+os.close(descriptor)
+begin = time.monotonic()
+direct = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)
+buffer = mmap.mmap(-1, 4096)
+if os.preadv(direct, [buffer], 0) != 4096 or time.monotonic() - begin > 5:
+    sys.exit(f"a READ after the resets took {time.monotonic() - begin:.1f} s")
+PYTHON
+remove_lun c
 remove_lun a
 remove_lun b
 stop_daemon

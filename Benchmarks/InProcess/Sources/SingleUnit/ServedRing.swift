@@ -40,7 +40,7 @@ public final class ServedRing {
                         taken += 1
                     }
                     for place in 0..<taken { ring.complete(RingResponse(commandID: identifiers[place], status: 0)) }
-                    if ring.publish() > 0 { _ = ring.ringDoorbell() }
+                    _ = ring.publish()
                     if taken < batch { return }
                 }
             }
