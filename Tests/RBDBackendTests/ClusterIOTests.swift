@@ -246,7 +246,7 @@ struct ClusterIOTests {
         var backend = try image.open()
         #expect(backend.capabilities.nativeCompareAndWriteBytes == 512)
         let answers = try Answers()
-        for start in [0, 512, 1024, 8192 * 512, 20_000 * 512, 1 << 32, image.bytes - 512] {
+        for start: UInt64 in [0, 512, 1024, 8192 * 512, 20_000 * 512, 1 << 32, image.bytes - 512] {
             for place in [0, 1, 300, 511] {
                 var compare = [UInt8](repeating: 0, count: 1024)
                 compare[place] = 1
