@@ -34,6 +34,8 @@ actor Device {
     /// What configfs could not tell, told once each.
     private var toldAboutFacts: Set<String> = []
     private var isReadingFacts = false
+    /// What has been asked since the reading under way began.
+    private var wantedFacts: FactsRequest?
     var removedRequest: NetlinkRequest?
     var recoveries = 0
     var recoveriesInARow = 0
@@ -156,7 +158,9 @@ actor Device {
         logger.info("\(label): serving \(config), \(opened.bytes) bytes")
         // The others of its copy group know it by its serial number. Initiators that knew the unit before this daemon
         // started send no INQUIRY for which that would be read. Of a new unit it is not there yet.
-        if copyMembership != nil, life.origin == .existing { startReadingFacts() }
+        if copyMembership != nil, life.origin == .existing {
+            startReadingFacts(FactsRequest(number: 0, wantsExclusion: false))
+        }
         if action == .serveAndRecover {
             startRecovery()
         } else if life.origin == .existing {
@@ -215,7 +219,7 @@ actor Device {
         case .ringFailed(let error):
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
             if life.ringLost() == .recover { startRecovery() }
-        case .factsNeeded: startReadingFacts()
+        case .factsNeeded(let request): startReadingFacts(request)
         case .accessStatesWanted(let plan):
             Task(executorPreference: ControlThread.shared) { await self.changeAccessStates(plan) }
         case .ringGone:
@@ -261,21 +265,31 @@ actor Device {
         }
     }
 
-    private func startReadingFacts() {
-        Task(executorPreference: ControlThread.shared) { await self.deliverFacts() }
+    private func startReadingFacts(_ request: FactsRequest) {
+        wantedFacts = wantedFacts?.joined(request) ?? request
+        // One at a time: configfs may hold a reader for long, and each reader is a thread. The next one begins when it
+        // has come back, for all who have asked since.
+        guard !isReadingFacts else { return }
+        isReadingFacts = true
+        Task(executorPreference: ControlThread.shared) { await self.readWantedFacts() }
     }
 
-    private func deliverFacts() async {
-        // One at a time: configfs may hold a reader for long, and each reader is a thread.
-        guard let unit, let loop, !isReadingFacts else { return }
-        isReadingFacts = true
-        defer { isReadingFacts = false }
+    private func readWantedFacts() async {
+        while let request = wantedFacts {
+            wantedFacts = nil
+            await deliverFacts(request)
+        }
+        isReadingFacts = false
+    }
+
+    private func deliverFacts(_ request: FactsRequest) async {
+        guard let unit, let loop else { return }
         var facts: BackstoreFacts?
         // Not while the device is being removed: configfs would hold the reader.
         if life.state == .serving {
             let reader = FactsReader(tree: environment.tree, backstore: backstore)
             let result = await BlockingCall.run("facts-\(node.nodeName)") {
-                Result { () throws(ConfigFSError) in try reader.readAndSettle() }
+                Result { () throws(ConfigFSError) in try reader.answer(request) }
             }
             switch result {
             case .success(let read):
@@ -285,12 +299,15 @@ actor Device {
                 for skipped in read.skipped where toldAboutFacts.insert(skipped).inserted {
                     logger.warning("\(label): left out: \(skipped)")
                 }
-            case .failure(let error): logger.warning("\(label): \(error)")
+            case .failure(let error):
+                // Initiators choose how often it is read.
+                if toldAboutFacts.insert(error.description).inserted { logger.warning("\(label): \(error)") }
             case nil: logger.warning("\(label): no thread to read configfs with")
             }
         }
-        loop.post(unit) { [facts] in unit.deliver(facts) }
-        await checkTimeouts(facts)
+        loop.post(unit) { [facts] in unit.deliver(facts, for: request.number) }
+        // Not waited for: others wait for the next reading.
+        Task(executorPreference: ControlThread.shared) { await self.checkTimeouts(facts) }
     }
 
     // MARK: - Pieces

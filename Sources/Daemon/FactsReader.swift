@@ -10,10 +10,39 @@ struct FactsReader: Sendable {
     let tree: ConfigFSTree
     let backstore: Backstore
 
-    /// What was read, and a line about each group that was left out.
+    /// What was read, and a line about everything that was left out.
     struct Reading: Sendable {
         var facts: BackstoreFacts
         var skipped: [String] = []
+    }
+
+    /// What configfs says now, all that ``FactsRequest`` asks for. Settles the groups first (``readAndSettle()``).
+    func answer(_ request: FactsRequest) throws(ConfigFSError) -> Reading {
+        var reading = try readAndSettle()
+        guard request.wantsExclusion else { return reading }
+        do throws(ConfigFSError) {
+            reading.facts.exclusion = try exclusion()
+        } catch {
+            reading.skipped.append(
+                """
+                whom the kernel keeps from writing is not known, so commands that change the medium without Data-Out get \
+                BUSY: \(error)
+                """)
+        }
+        return reading
+    }
+
+    /// Whom LIO keeps from the medium.
+    func exclusion() throws(ConfigFSError) -> Exclusion {
+        let reservation: Exclusion.Reservation =
+            switch try backstore.reservation() {
+            case .free: .none
+            case .scsi2: .scsi2
+            case .writeExclusive: .writeExclusive
+            case .exclusiveAccess: .exclusiveAccess
+            }
+        return Exclusion(
+            reservation: reservation, hasReadOnlyMapping: try tree.hasReadOnlyMapping(of: backstore))
     }
 
     /// What configfs says now.

@@ -129,6 +129,8 @@ final class CommandExtras {
     var survey: Survey?
     /// Where an EXTENDED COPY stands.
     var copy: CopyRun?
+    /// What another unit wants, until it is known whether it may.
+    var peer: PeerRequest?
 }
 
 /// The right and the duty to answer one command, exactly once.

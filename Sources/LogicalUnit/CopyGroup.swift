@@ -73,6 +73,8 @@ struct CopyPeer: Sendable {
 public struct PeerRequest: @unchecked Sendable {
     // SAFETY: the memory belongs to the asking command, which is in flight until the ticket is posted.
     let isWrite: Bool
+    /// A segment of the copy begins with it: whom LIO excludes is asked anew.
+    let isFirst: Bool
     let range: BlockRange
     let memory: UnsafeMutableRawBufferPointer
     let ticket: IOTicket

@@ -23,7 +23,9 @@ public protocol ControlledUnit: ServiceableUnit {
     func install(_ ring: consuming CommandRing)
 
     /// Takes what configfs says, or nil if that could not be read.
-    func deliver(_ facts: BackstoreFacts?)
+    ///
+    /// - Parameter number: of the newest question that was asked before the reading began; 0 if none was.
+    func deliver(_ facts: BackstoreFacts?, for number: UInt64)
 
     /// A change of access states that the unit asked for was carried out, or failed.
     ///
@@ -185,8 +187,8 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     }
 
     /// As ``ControlledUnit`` says.
-    public func deliver(_ facts: BackstoreFacts?) {
-        unit?.pointee.deliver(facts, now: CoarseClock.milliseconds)
+    public func deliver(_ facts: BackstoreFacts?, for number: UInt64) {
+        unit?.pointee.deliver(facts, for: number, now: CoarseClock.milliseconds)
     }
 
     /// As ``ControlledUnit`` says.

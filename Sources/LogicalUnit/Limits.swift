@@ -24,15 +24,9 @@ public enum Limits {
     /// Milliseconds between two looks for commands that take too long.
     public static let timeoutTick: Int64 = 250
 
-    /// Milliseconds for which identity read from configfs is good; initiators may see a change this late.
-    public static let identityLifetime: Int64 = 1000
-
-    /// Milliseconds after which a command that waits for fresh identity takes what there is.
+    /// Milliseconds after which a command that waits for a reading of configfs goes on without: identity that was read
+    /// before is told, access states are not, and what LIO may exclude is not done (BUSY).
     public static let identityPatience: Int64 = 3000
-
-    /// Milliseconds after which access states of target port groups are too old to be told, when configfs does not
-    /// answer: whoever asks gets BUSY.
-    public static let accessStateLifetime = identityLifetime + identityPatience
 
     /// Milliseconds for which commands get BUSY while the storage is not to be had, and NOT READY after that, so that a
     /// multipath driver takes another path. Where there is one it is taken soon; where there is none, waiting is

@@ -63,7 +63,7 @@ extension LogicalUnit where Backend: ~Copyable {
         guard accessStateChange == nil else { return finish(command, .status(.busy)) }
         accessStateChange = AccessStateChange(
             slot: command.slot, optimizes: optimizes, takeovers: backend.takeovers)
-        slots[command.slot].pointee.deadline = now &+ Limits.identityPatience
+        slots[command.slot].pointee.deadline = now &+ profile.factsPatience
         slots.park(command, as: .awaitingIdentity)
         report(.accessStatesWanted(plan))
     }
@@ -73,7 +73,9 @@ extension LogicalUnit where Backend: ~Copyable {
         guard let change = accessStateChange else { return }
         accessStateChange = nil
         if succeeded && change.optimizes { optimizedAt = change.takeovers }
-        deliver(fresh, now: now)
+        // Read for no command that waits: it may have begun before they arrived.
+        self.now = now
+        take(fresh)
         guard let slot = change.slot else { return }
         let command = slots.resume(slot, from: .awaitingIdentity)
         if succeeded { sendNothing(command) } else { finish(command, .check(.setTargetPortGroupsCommandFailed)) }

@@ -33,10 +33,7 @@ extension LogicalUnit where Backend: ~Copyable {
             report(.commandsLate(first, count: lateCommands - before, milliseconds: deadline ?? 0))
         }
         stopAwaitingAccessStates()
-        if let first = awaitingFacts.first, slots[first].pointee.deadline <= now {
-            // Not read yet is not unreadable: the initiator comes again.
-            answerAwaiting(otherwise: .status(.busy))
-        }
+        if !awaitingFacts.isEmpty { stopAwaitingFacts() }
     }
 
     /// Gives the unit a new ring after the old one was lost or dropped.

@@ -10,6 +10,11 @@ extension LogicalUnit where Backend: ~Copyable {
         switch decode(command.slot) {
         case .command(let decoded):
             if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
+            // The one way to a command's beginning. LIO has judged READ and WRITE by the direction of their data.
+            switch decoded {
+            case .read, .write: break
+            default: if let need = factsNeed(of: decoded) { return awaitFacts(command, need) }
+            }
             start(command, decoded)
         case .refused(let sense):
             // What the medium is going through comes before what is wrong with a command for it.
@@ -46,11 +51,12 @@ extension LogicalUnit where Backend: ~Copyable {
         case .sanitize(let sanitize): self.sanitize(command, sanitize)
         case .testUnitReady, .startStopUnit, .sendDiagnostic, .preventAllowMediumRemoval: sendNothing(command)
         case .requestSense, .readCapacity10, .readCapacity16, .modeSense, .readDefectData,
-            .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions:
+            .reportSupportedTaskManagementFunctions:
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)
-        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy:
-            answerFromFacts(command, decoded)
+        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy,
+            .reportSupportedOperationCodes:
+            awaitFacts(command, .paths)
         case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
         }
     }

@@ -25,18 +25,6 @@ extension LogicalUnit where Backend: ~Copyable {
             }
         case .readDefectData(let defects):
             send(command, defects.response, allocationLength: defects.allocationLength)
-        case .reportSupportedOperationCodes(let report):
-            do throws(Sense) {
-                // Before configfs was read nobody knows, and every kernel sets up a port first.
-                let hasPort = facts.map { !$0.targetPortGroups.isEmpty } ?? true
-                let data = try report.response(
-                    advertisement.commands, targetPortGroups: hasPort,
-                    setTargetPortGroups: facts.map { $0.port != nil && $0.targetPortGroupSupport.isExplicit }
-                        ?? false)
-                send(command, data, allocationLength: report.allocationLength)
-            } catch {
-                finish(command, .check(error))
-            }
         case .reportSupportedTaskManagementFunctions(let report):
             send(command, report.response, allocationLength: report.allocationLength)
         default: preconditionFailure("\(decoded) is not answered from the profile")
@@ -79,16 +67,8 @@ extension LogicalUnit where Backend: ~Copyable {
         return try bytes.withUnsafeBytes { bytes throws(Sense) -> Value in try read(bytes) }
     }
 
-    /// Commands whose answer tells identity or access states, which live in configfs.
-    ///
-    /// configfs is never read on the loop: an answer older than its lifetime is asked for, and the command waits
-    /// until it comes.
-    mutating func answerFromFacts(_ command: consuming PendingCommand, _ decoded: Command) {
-        guard let facts, now &- factsAge <= Limits.identityLifetime else { return awaitFacts(command) }
-        answer(command, decoded, facts)
-    }
-
-    private mutating func answer(
+    /// Commands whose answer tells identity or access states, with `facts` that are as fresh as they must be.
+    mutating func answerFromFacts(
         _ command: consuming PendingCommand, _ decoded: Command, _ facts: BackstoreFacts
     ) {
         switch decoded {
@@ -112,57 +92,16 @@ extension LogicalUnit where Backend: ~Copyable {
             reportTargetPortGroups(command, report, facts)
         case .setTargetPortGroups(let set): setTargetPortGroups(command, set, facts)
         case .extendedCopy(let copy): extendedCopy(command, copy, facts)
+        case .reportSupportedOperationCodes(let report):
+            do throws(Sense) {
+                let data = try report.response(
+                    advertisement.commands, targetPortGroups: !facts.targetPortGroups.isEmpty,
+                    setTargetPortGroups: facts.port != nil && facts.targetPortGroupSupport.isExplicit)
+                send(command, data, allocationLength: report.allocationLength)
+            } catch {
+                finish(command, .check(error))
+            }
         default: preconditionFailure("\(decoded) is not answered from configfs")
-        }
-    }
-
-    // MARK: - Facts from configfs
-
-    private mutating func awaitFacts(_ command: consuming PendingCommand) {
-        awaitingFacts.append(command.slot)
-        slots[command.slot].pointee.deadline = now &+ Limits.identityPatience
-        slots.park(command, as: .awaitingIdentity)
-        guard now &- factsRequested > Limits.identityPatience || factsRequested == .min else { return }
-        factsRequested = now
-        report(.factsNeeded)
-    }
-
-    /// Takes what configfs says now, or nil if it could not be read, and answers those who waited.
-    mutating func deliver(_ fresh: BackstoreFacts?, now: Int64) {
-        self.now = now
-        factsRequested = .min
-        if let fresh {
-            facts = fresh
-            factsAge = now
-            noteOptimized(fresh)
-            profile.copyGroup?.announce(
-                profile.copyIdentity, designator: UnitIdentity.nameDesignator(serial: fresh.serial))
-        }
-        // Unreadable: as the original with an unreadable serial.
-        answerAwaiting(otherwise: .check(.internalTargetFailure))
-    }
-
-    /// Answers every command that waits for facts with what there is, or with `otherwise` if nothing was ever read.
-    mutating func answerAwaiting(otherwise: CommandOutcome) {
-        let waiting = awaitingFacts
-        awaitingFacts.removeAll(keepingCapacity: true)
-        for slot in waiting {
-            let command = slots.resume(slot, from: .awaitingIdentity)
-            guard let facts, case .command(let decoded) = decode(slot) else {
-                finish(command, otherwise)
-                continue
-            }
-            // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
-            if !condition.isClear, let outcome = refusal(of: decoded) {
-                finish(command, outcome)
-                continue
-            }
-            // Identity does not change, but access states do: better none than old ones.
-            if decoded.needsAccessStates, now &- factsAge > Limits.accessStateLifetime {
-                finish(command, .status(.busy))
-                continue
-            }
-            answer(command, decoded, facts)
         }
     }
 
@@ -194,15 +133,5 @@ extension LogicalUnit where Backend: ~Copyable {
     func zeroRest(_ slot: Int, from count: UInt64) {
         let buffer = slots[slot].pointee.segmentBytes
         if buffer > count { slots.segments(slot).zero(from: Int(count), length: Int(buffer - count)) }
-    }
-}
-
-extension Command {
-    /// It tells or changes access states of target port groups.
-    fileprivate var needsAccessStates: Bool {
-        switch self {
-        case .reportTargetPortGroups, .setTargetPortGroups: true
-        default: false
-        }
     }
 }

@@ -134,7 +134,7 @@ extension LogicalUnit where Backend: ~Copyable {
             guard let memory = slots[slot].pointee.bounce?.bytes ?? takeBounce(slot, byteCount: Limits.bounceBytes)
             else { return failCopy(command, IOResult(code: -ENOMEM)) }
             let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
-            switch move(piece, extent, at: endpoint, isWrite: run.isWriting, slot) {
+            switch move(piece, extent, at: endpoint, isWrite: run.isWriting, isFirst: run.done == 0, slot) {
             case .pending: return park(command)
             case .done(let result) where result.isSuccess: noteStep(slot)
             case .done(let result): return advance(command, result)
@@ -145,7 +145,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     private mutating func move(
         _ memory: UnsafeMutableRawBufferPointer, _ extent: ByteExtent, at endpoint: CopyRun.Endpoint,
-        isWrite: Bool, _ slot: Int
+        isWrite: Bool, isFirst: Bool, _ slot: Int
     ) -> Submission {
         let ticket = slots.ticket(slot)
         switch endpoint {
@@ -156,7 +156,8 @@ extension LogicalUnit where Backend: ~Copyable {
         case .peer(let peer):
             let blockSize = UInt64(peer.capacity.blockSize)
             let range = BlockRange(lba: extent.offset / blockSize, blocks: extent.length / blockSize)
-            peer.submit(PeerRequest(isWrite: isWrite, range: range, memory: memory, ticket: ticket))
+            peer.submit(
+                PeerRequest(isWrite: isWrite, isFirst: isFirst, range: range, memory: memory, ticket: ticket))
             return .pending
         }
     }
@@ -229,27 +230,5 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         copies.told(receive.listIdentifier, by: receive.action)
         send(command, data, allocationLength: receive.allocationLength)
-    }
-
-    // MARK: - For another unit
-
-    /// Reads or writes for a unit of the copy group. On the loop of this unit.
-    mutating func serve(_ request: PeerRequest) {
-        guard mode == .serving, condition.erasure == nil, condition.failure == nil, let command = slots.acquire()
-        else { return request.ticket.post(mode == .serving ? IOResult(code: -EBUSY) : .goneAway) }
-        let slot = command.slot
-        let record = slots[slot]
-        record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
-        record.pointee.isLate = false
-        record.pointee.isDetached = true
-        record.pointee.durable = false
-        record.pointee.reply = request.ticket
-        record.pointee.extent = ByteExtent(offset: 0, length: 0)
-        slots.iovecs(slot)[0] = iovec(iov_base: request.memory.baseAddress, iov_len: request.memory.count)
-        record.pointee.segmentCount = 1
-        record.pointee.segmentBytes = UInt64(request.memory.count)
-        record.pointee.bufferBytes = UInt64(request.memory.count)
-        let access = MediumAccess(lba: request.range.lba, blocks: UInt32(clamping: request.range.blocks))
-        if request.isWrite { write(command, access) } else { read(command, access) }
     }
 }

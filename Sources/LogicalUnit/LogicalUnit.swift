@@ -41,11 +41,13 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// Coarse milliseconds of this turn.
     var now: Int64 = 0
 
+    /// What configfs said last.
     var facts: BackstoreFacts?
-    var factsAge: Int64 = .min
-    var factsRequested: Int64 = .min
-    /// Commands parked until facts are fresh, oldest first.
-    var awaitingFacts: [Int] = []
+    /// Whom LIO excluded then, and when that was told, in coarse milliseconds.
+    var lastExclusion = Exclusion.nobody
+    var exclusionAge = Int64.min / 2
+    /// Commands parked until configfs has been read for them.
+    var awaitingFacts: FactsQueue
 
     /// A change of access states under way.
     var accessStateChange: AccessStateChange?
@@ -111,9 +113,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         self.profile = profile
         self.report = report
         deadline = profile.commandTimeout
+        awaitingFacts = FactsQueue(patience: profile.factsPatience)
         if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = profile.bytesBeforeSpaceLook }
-        // First insertions allocate; they belong to open, not to a command.
-        awaitingFacts.reserveCapacity(16)
     }
 
     // MARK: - A turn

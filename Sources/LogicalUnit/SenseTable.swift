@@ -17,6 +17,7 @@ public enum CommandOutcome: Sendable, Equatable {
     var asResult: IOResult {
         switch self {
         case .good, .data: .success
+        case .status(.reservationConflict): IOResult(code: -EBADE)
         case .status: IOResult(code: -EBUSY)
         case .check(.writeProtected): IOResult(code: -EROFS)
         case .check(.spaceAllocationFailedWriteProtect): IOResult(code: -ENOSPC)
@@ -39,6 +40,8 @@ public enum SenseTable {
         switch -code {
         // The command may be tried again, on this path or on another one.
         case ETIMEDOUT, EAGAIN, EBUSY, ESHUTDOWN: .status(.busy)
+        // Linux' word for it (blk_status_to_errno). No backend's: another unit of the copy group is reserved.
+        case EBADE: .status(.reservationConflict)
         case ENOMEM, ENOBUFS: .status(.taskSetFull)
         case EROFS: .check(isRead ? .unrecoveredReadError : .writeProtected)
         case ENOSPC, EDQUOT: .check(isRead ? .unrecoveredReadError : .spaceAllocationFailedWriteProtect)

@@ -9,8 +9,9 @@ public enum UnitEvent: Sendable {
     case ringFailed(RingError)
     /// The kernel's side of the ring has gone: the device is being removed.
     case ringGone
-    /// Identity is needed that was never read, or is older than its lifetime: `deliver(_:)` it.
-    case factsNeeded
+    /// Commands wait for configfs to be read, by a reading that begins after this: tell
+    /// ``ControlledUnit/deliver(_:for:)``, whether it succeeded or not.
+    case factsNeeded(FactsRequest)
     /// Access states of target port groups are to change: write them to configfs and tell
     /// ``ControlledUnit/accessStatesChanged(_:_:)``, whether it succeeded or not.
     case accessStatesWanted(AccessStatePlan)

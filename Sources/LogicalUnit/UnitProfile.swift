@@ -23,6 +23,11 @@ public struct UnitProfile: Sendable {
     public var bytesBeforeSpaceLook: Int64 = 256 << 20
     /// Milliseconds between two looks at the least: monitors answer them, for all units of all gateways.
     public var millisecondsBetweenSpaceLooks: Int64 = 5000
+    /// LIO may exclude initiators from the unit, and changes of the medium that it cannot see are held to that here. False
+    /// only where there is no LIO.
+    public var isHeldToExclusion = true
+    /// Milliseconds that a command waits for configfs to be read.
+    public var factsPatience = Limits.identityPatience
     /// Its place in the group.
     let copyIdentity = CopyIdentity()
 
@@ -53,17 +58,21 @@ public struct BackstoreFacts: Sendable, Equatable {
     public var targetPortGroups: [TargetPortGroupDescription]
     /// IMPLICIT TRANSITION TIME in seconds.
     public var implicitTransitionSeconds: UInt8
+    /// Whom LIO excludes; nil where that was not asked for, or could not be read.
+    public var exclusion: Exclusion?
 
     /// Facts from their parts.
     public init(
         serial: String, port: UnitIdentity.Port? = nil, targetPortGroupSupport: TargetPortGroupSupport = .none,
-        targetPortGroups: [TargetPortGroupDescription] = [], implicitTransitionSeconds: UInt8 = 0
+        targetPortGroups: [TargetPortGroupDescription] = [], implicitTransitionSeconds: UInt8 = 0,
+        exclusion: Exclusion? = nil
     ) {
         self.serial = serial
         self.port = port
         self.targetPortGroupSupport = targetPortGroupSupport
         self.targetPortGroups = targetPortGroups
         self.implicitTransitionSeconds = implicitTransitionSeconds
+        self.exclusion = exclusion
     }
 }
 

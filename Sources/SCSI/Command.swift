@@ -67,18 +67,6 @@ public enum Command: Sendable, Equatable, BitwiseCopyable {
     case reportSupportedOperationCodes(ReportSupportedOperationCodes)
     /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
     case reportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions)
-
-    /// Whether the command alters the data on the medium: what a write-protected unit answers with
-    /// ``Sense/writeProtected``.
-    public var modifiesMedium: Bool {
-        switch self {
-        case .write, .unmap, .writeSame, .compareAndWrite, .writeAndVerify, .orWrite, .writeAtomic, .formatUnit,
-            .extendedCopy:
-            true
-        case .sanitize(let sanitize): sanitize.action != .exitFailureMode
-        default: false
-        }
-    }
 }
 
 /// What became of a CDB.

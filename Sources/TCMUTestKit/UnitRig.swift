@@ -43,13 +43,17 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///   - name: tells it from other units of a copy group.
     ///   - loop: serves it; nil for a loop of its own. A loop that is given outlives the rig.
     ///   - spin: nanoseconds for which the loop may watch for work.
+    ///   - heldToExclusion: changes of the medium without Data-Out wait for `facts`, which say whom LIO excludes. Off, no
+    ///     LIO is there, and they begin at once.
+    ///   - factsPatience: milliseconds for which commands wait for `facts`.
     ///   - group: units that copy to each other; the unit is known there at once.
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
     public static func start(
         _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
         facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil,
         name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
-        spin: Int64 = 0
+        spin: Int64 = 0, heldToExclusion: Bool = false,
+        factsPatience: Int64 = Limits.identityPatience
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
@@ -60,6 +64,8 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         profile.bytesBeforeSpaceLook = 0
         profile.millisecondsBetweenSpaceLooks = 0
         profile.spinLimit = spin
+        profile.isHeldToExclusion = heldToExclusion
+        profile.factsPatience = factsPatience
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }
@@ -163,6 +169,11 @@ public final class UnitEventLog: Sendable {
     /// Everything reported so far, oldest first.
     public var all: [UnitEvent] { state.withLock { $0.events } }
 
+    /// The questions to configfs so far, oldest first.
+    public var requests: [FactsRequest] {
+        all.compactMap { if case .factsNeeded(let request) = $0 { request } else { nil } }
+    }
+
     /// From now on configfs says so.
     public func answerFacts(_ facts: BackstoreFacts?) {
         state.withLock { $0.facts = facts }
@@ -183,5 +194,12 @@ public final class UnitEventLog: Sendable {
             try? await Task.sleep(for: .milliseconds(5))
         }
         return false
+    }
+}
+
+extension ControlledUnit {
+    /// Takes what configfs says, from a reading that began after everything that the unit has asked so far.
+    public func deliver(_ facts: BackstoreFacts?) {
+        deliver(facts, for: .max)
     }
 }

@@ -28,12 +28,13 @@ extension UnitScenario {
             commandTimeout: hasTimeLimit ? 5000 : nil)
         // The medium is small: with the first write.
         profile.bytesBeforeSpaceLook = 0
+        profile.isHeldToExclusion = facts == .withPort
         return profile
     }
 
     /// What configfs says.
     var backstoreFacts: BackstoreFacts {
-        var facts = BackstoreFacts(serial: "0123456789abcdef")
+        var facts = BackstoreFacts(serial: "0123456789abcdef", exclusion: .nobody)
         if self.facts == .withPort {
             facts.port = UnitIdentity.Port(
                 relativeIdentifier: 1, protocolIdentifier: 5, targetPortGroup: 16,

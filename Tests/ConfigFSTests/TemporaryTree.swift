@@ -30,6 +30,13 @@ final class TemporaryTree {
         fclose(file)
     }
 
+    /// Makes a link and the directories it needs.
+    func link(_ target: String, at name: String) {
+        write("", to: name)
+        unlink("\(path)/\(name)")
+        precondition(symlink(target, "\(path)/\(name)") == 0, "cannot link \(name)")
+    }
+
     /// The bytes of a file.
     func read(_ name: String) -> [UInt8] {
         guard let file = fopen("\(path)/\(name)", "r") else { return [] }

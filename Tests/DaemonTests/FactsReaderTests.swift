@@ -169,4 +169,23 @@ struct FactsReaderTests {
         let error = #expect(throws: ConfigFSError.self) { try read(tree) }
         #expect(error?.path == "\(tree.path)/\(Self.device.configFS)/wwn/vpd_unit_serial")
     }
+
+    @Test("whom the kernel excludes is read when that is asked for, and what cannot be read is not known")
+    func exclusion() throws {
+        let tree = tree()
+        let configFS = tree.configFS
+        let reader = FactsReader(tree: configFS, backstore: try tree.backstore(of: Self.device))
+        func ask(_ wantsExclusion: Bool) throws -> FactsReader.Reading {
+            try reader.answer(FactsRequest(number: 1, wantsExclusion: wantsExclusion))
+        }
+        #expect(try ask(false).facts.exclusion == nil)
+        #expect(try ask(true).facts.exclusion == .nobody)
+        tree.write("SPC-2 Reservation: iSCSI Initiator: iqn.i\n", to: "\(Self.device.configFS)/pr/res_holder")
+        #expect(try ask(true).facts.exclusion == Exclusion(reservation: .scsi2))
+        tree.write("what?\n", to: "\(Self.device.configFS)/pr/res_holder")
+        let reading = try ask(true)
+        #expect(reading.facts.exclusion == nil)
+        #expect(reading.facts.serial == "serial-7")
+        #expect(reading.skipped.count == 1)
+    }
 }

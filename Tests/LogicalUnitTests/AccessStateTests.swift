@@ -33,9 +33,11 @@ struct AccessStateTests {
             implicitTransitionSeconds: 45)
     }
 
-    private func start(_ facts: BackstoreFacts?) async throws -> (Rig, BackendScript) {
+    private func start(
+        _ facts: BackstoreFacts?, patience: Int64 = Limits.identityPatience
+    ) async throws -> (Rig, BackendScript) {
         let script = BackendScript(size: 1 << 20)
-        return (try await UnitRig.start(ScriptedBackend(script), facts: facts), script)
+        return (try await UnitRig.start(ScriptedBackend(script), facts: facts, factsPatience: patience), script)
     }
 
     /// A parameter list with a descriptor for each state and group.
@@ -130,8 +132,8 @@ struct AccessStateTests {
         let list = list((0, 1))
         _ = try rig.send(InitiatorCDB.setTargetPortGroups(UInt32(list.count)), dataOut: list)
         #expect(await rig.events.wait { if case .accessStatesWanted = $0 { true } else { false } })
-        #expect(try set(rig, list).status == 0x08)
-        #expect(rig.kernel.reapCompletions(count: 1).first?.status == 0x08)
+        _ = try rig.send(InitiatorCDB.setTargetPortGroups(UInt32(list.count)), dataOut: list)
+        #expect(rig.kernel.reapCompletions(count: 2).map(\.status) == [0x08, 0x08])
         #expect(try states(rig) == [2, 2], "the unit goes on")
         await carryOut(rig, Self.facts(.activeOptimized, .standby))
         #expect(try set(rig, list).status == 0, "it is as asked for now")
@@ -210,19 +212,54 @@ struct AccessStateTests {
         let (rig, _) = try await start(Self.facts(.activeOptimized, .standby))
         #expect(try states(rig) == [0, 2])
         rig.events.answerFacts(nil)
-        let done = try await waitForStale(rig)
-        #expect(done.status == 0x08)
-        #expect(try rig.run(InitiatorCDB.inquiry(page: 0x80), dataInLength: 255).status == 0)
+        let told: [[UInt8]] = [
+            InitiatorCDB.reportTargetPortGroups, InitiatorCDB.inquiry(), InitiatorCDB.inquiry(page: 0x83),
+        ]
+        let identity = [InitiatorCDB.inquiry(page: 0x80), InitiatorCDB.reportSupportedOperationCodes]
+        let ids = try (told + identity).map { try rig.send($0, dataInLength: 255) }
+        let ends = rig.ends(ids.count)
+        for (place, id) in ids.enumerated() {
+            #expect(ends[id]?.status == (place < told.count ? 0x08 : 0), "command \(place)")
+        }
         await rig.stop()
     }
 
-    /// Asks until the answer is no longer the states; each question waits for configfs.
-    private func waitForStale(_ rig: Rig) async throws -> RingCompletion {
-        for _ in 0..<10 {
-            let done = try rig.run(InitiatorCDB.reportTargetPortGroups, dataInLength: 64)
-            if done.status != 0 { return done }
-            try await Task.sleep(for: .milliseconds(500))
+    @Test("what changed before a question is in its answer, however soon after the last one it comes")
+    func changed() async throws {
+        let (rig, _) = try await start(Self.facts(.activeOptimized, .standby))
+        for _ in 0..<20 {
+            #expect(try states(rig) == [0, 2])
+            #expect(try rig.run(InitiatorCDB.inquiry(), dataInLength: 96).dataIn[5] & 0x30 == 0x30)
+            rig.events.answerFacts(Self.facts(.standby, .activeOptimized, support: .implicit))
+            #expect(try states(rig) == [2, 0])
+            #expect(try rig.run(InitiatorCDB.inquiry(), dataInLength: 96).dataIn[5] & 0x30 == 0x10)
+            rig.events.answerFacts(Self.facts(.activeOptimized, .standby))
         }
-        return try rig.run(InitiatorCDB.reportTargetPortGroups, dataInLength: 64)
+        await rig.stop()
+    }
+
+    @Test("one reading is shared by all who came before it began; who comes later waits for the next one")
+    func shared() async throws {
+        let (rig, _) = try await start(nil, patience: 600_000)
+        let unit: any ControlledUnit = rig.unit
+        let (old, new) = (Self.facts(.activeOptimized, .standby), Self.facts(.standby, .activeOptimized))
+        func ask() throws -> UInt16 { try rig.send(InitiatorCDB.reportTargetPortGroups, dataInLength: 64) }
+        func wantsTwo(_ done: RingCompletion?, _ expected: [UInt8]) {
+            let data = done?.dataIn ?? []
+            #expect(stride(from: 4, to: data.count, by: 12).map { data[$0] & 0x0F } == expected)
+        }
+        let first = try ask()
+        #expect(await rig.events.wait { if case .factsNeeded = $0 { true } else { false } })
+        let later = try (0..<40).map { _ in try ask() }
+        try rig.passBy()
+        await rig.loop.run(unit) { unit.accessStatesChanged(true, old) }
+        await rig.loop.run(unit) { unit.deliver(old, for: 1) }
+        wantsTwo(rig.ends(1)[first], [0, 2])
+        #expect(rig.kernel.reapCompletions().isEmpty, "they came after the reading began")
+        await rig.loop.run(unit) { unit.deliver(new, for: 2) }
+        let ends = rig.ends(later.count)
+        for id in later { wantsTwo(ends[id], [2, 0]) }
+        #expect(rig.events.requests.map(\.number) == [1, 2])
+        await rig.stop()
     }
 }

@@ -177,9 +177,6 @@ struct ErasureLifeTests {
         let rig = try await UnitRig.start(ScriptedBackend(script), facts: nil)
         let serial = "0123456789abcdef"
         let unit: any ControlledUnit = rig.unit
-        // Facts too old to be used at once: whether newer ones come or not, the copy is answered in the end.
-        await rig.loop.run(unit) { unit.deliver(BackstoreFacts(serial: serial)) }
-        usleep(UInt32(Limits.identityLifetime * 1000 + 100_000))
         let parameters = InitiatorCDB.copyParameters(
             units: [(InitiatorCDB.designator(serial: serial), 512)], [CopyRequestSegment(0, 16, 4)])
         let copying = InitiatorCDB.extendedCopy(parameterListLength: parameters.count)

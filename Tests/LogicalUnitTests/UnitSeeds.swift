@@ -106,7 +106,7 @@ struct UnitSeed: Sendable, CustomTestStringConvertible {
                     .command(.init(InitiatorCDB.inquiry(), .dataIn, length: 36)), .deliverFacts,
                     .command(.init(InitiatorCDB.inquiry(), .dataIn, length: 36)), .wait,
                     .command(.init(InitiatorCDB.inquiry(page: 0x80), .dataIn, length: 36)), .wait,
-                ]), [0, 0, 0]),
+                ]), [0, 8, 0]),
         UnitSeed(
             "facts-never",
             UnitScenario(facts: .byStep, [.command(.init(InitiatorCDB.inquiry(), .dataIn, length: 36))]), [8]),
