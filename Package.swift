@@ -20,7 +20,6 @@ let dataPath: [SwiftSetting] =
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func module(
@@ -74,7 +73,7 @@ let controlPlane: [Target] = [
             "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
             "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
             system,
-            logging, lifecycle, signals,
+            logging, lifecycle,
         ], settings: dataPath),
 ]
 
@@ -130,7 +129,8 @@ let testing: [Target] = [
     tests(
         "DaemonTests",
         [
-            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "ConfigFS", "Configuration", "LogicalUnit",
+            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "ConfigFS", "Configuration", "KernelModule",
+            "LogicalUnit",
             "RBDBackend",
             "SCSI",
             "TCMUNetlink", "TCMURing", logging, system,

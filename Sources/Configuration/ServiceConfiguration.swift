@@ -20,6 +20,9 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// Default 25 s: below the 30 s after which tools above (ceph-iscsi among them) give up, because whoever wrote
     /// `enable` sits uninterruptibly in the kernel until the answer comes.
     public var openTimeout: Duration
+    /// How long a service manager is let wait for devices that were there at the start, before it is told that the daemon is
+    /// ready without them. Default 5 s: images that open at all open within one or two.
+    public var readyPatience = Duration.seconds(5)
     /// How long the kernel waits for the answer to a removal; the rest of the closing goes on without it.
     ///
     /// Default 25 s, for the same reason as ``openTimeout``.

@@ -1,4 +1,5 @@
 internal import CSystemd
+internal import Glibc
 
 /// The daemon on the system bus: org.kernel.TCMUService1, by which targetcli learns what backends there are and asks
 /// whether a configuration text will do (contract of the original: tcmu-handler.xml).
@@ -50,6 +51,9 @@ public final class DBusService: Sendable {
 
 /// The service manager's view of the daemon (sd_notify); without a manager that asks for it nothing happens.
 public enum ServiceManager {
+    /// Whether one has started this process and waits for its word.
+    public static var isPresent: Bool { getenv("NOTIFY_SOCKET") != nil }
+
     /// The devices that were there are adopted, and what starts after us may start.
     public static func ready() { _ = csystemd_notify("READY=1") }
 

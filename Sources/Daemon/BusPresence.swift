@@ -5,8 +5,9 @@ internal import Synchronization
 
 /// The daemon as others on the machine see it: ready, for the service manager, and on the system bus, for targetcli.
 ///
-/// Only once the devices that were there are adopted: what is ordered after the daemon (rbd-target-api) finds its LUNs
-/// at work, as with the original.
+/// Ready once the devices that were there are adopted: what is ordered after the daemon (rbd-target-api) finds its LUNs at work,
+/// as with the original. But no image that hangs can keep it from becoming ready: a service manager ends a start that takes too
+/// long, and with it all LUNs that are at work already. The bus has nothing to wait for.
 final class BusPresence: Sendable {
     private enum State {
         case waiting
@@ -23,9 +24,8 @@ final class BusPresence: Sendable {
         self.logger = logger
     }
 
-    /// Waits for the devices of `table`, but not longer than one that hangs may take, and appears.
+    /// Goes on the bus, waits for the devices of `table`, for a bounded time, and says that it is ready.
     func begin(whenSettled table: DeviceTable) async {
-        _ = await BlockingCall.wait(atMost: configuration.openTimeout) { await table.hasSettled() }
         let bus = configuration.usesDBus ? DBusService() : nil
         let mayAppear = state.withLock { state in
             guard case .waiting = state else { return false }
@@ -33,10 +33,17 @@ final class BusPresence: Sendable {
             return true
         }
         guard mayAppear else { return }
+        if let bus {
+            Task(executorPreference: ControlThread.shared) { await self.converse(bus) }
+        } else if configuration.usesDBus {
+            logger.notice("no D-Bus: no descriptor is left for it")
+        }
+        let limit = min(configuration.readyPatience, configuration.openTimeout)
+        let isSettled = await BlockingCall.wait(atMost: limit) { await table.hasSettled() }
+        let isThere = state.withLock { if case .there = $0 { true } else { false } }
+        guard isThere else { return }
+        if !isSettled { logger.notice("ready, though not every device that was there is open after \(limit)") }
         ServiceManager.ready()
-        guard configuration.usesDBus else { return }
-        guard let bus else { return logger.notice("no D-Bus: no descriptor is left for it") }
-        await converse(bus)
     }
 
     /// On the control thread, which is there anyway; a turn never waits for anything.

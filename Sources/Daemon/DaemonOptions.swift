@@ -1,9 +1,9 @@
 internal import Configuration
+internal import DBusService
 internal import Glibc
 public import Logging
 internal import ServiceLifecycle
 internal import SystemPackage
-internal import UnixSignals
 
 /// What the command line may change; nil leaves the default.
 public struct DaemonOptions: Sendable {
@@ -37,46 +37,78 @@ public struct DaemonOptions: Sendable {
         return configuration
     }
 
-    /// Checks what must hold, then serves until SIGTERM or SIGINT, and ends the process: with status 1 if the daemon could
-    /// not start or go on; the reason is in the log. To be called on the main thread.
+    /// Checks what must hold, then serves until SIGTERM or SIGINT, and ends the process with an ``EndStatus``; the reason is
+    /// in the log. To be called on the main thread, after ``ProcessStart``.
     public func runProcess(logger: Logger) -> Never {
         ControlThread.promise()
         Task(executorPreference: ControlThread.shared) {
-            let served = await run(logger: logger)
+            let status = await run(logger: logger)
             // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
             // would pull the ground from under them.
-            _exit(served ? 0 : 1)
+            _exit(status.rawValue)
         }
         ControlThread.serveForever()
     }
 
-    /// - Returns: false if the daemon could not start or go on.
-    private func run(logger: Logger) async -> Bool {
+    private func run(logger: Logger) async -> EndStatus {
         let configuration = configuration
+        let signals: SignalListener
+        do throws(Errno) {
+            signals = try SignalListener(logger: logger)
+        } catch {
+            logger.critical("signals cannot be heard: \(error)")
+            return .systemRefused
+        }
+        // Only where a service manager starts it again and again.
+        let history =
+            ServiceManager.isPresent ? StartHistory(file: configuration.runDirectory.appending("starts")) : nil
+        if let row = history?.begin(), row.pause > 0 {
+            logger.warning(
+                """
+                start \(row.starts) in a row, none of which lasted a minute; this one goes on in \(row.pause) s. The reason \
+                is above in the log
+                """)
+            if await signals.isStopAsked(within: .seconds(row.pause)) { return .stopped }
+        }
+        let status = await check(configuration, signals, logger)
+        if status == .stopped { history?.end() }
+        return status
+    }
+
+    private func check(
+        _ configuration: ServiceConfiguration, _ signals: SignalListener, _ logger: Logger
+    ) async -> EndStatus {
         do throws(PreflightError) {
             let held = try Preflight(configuration, logger: logger)
-            let served = await Self.serve(configuration, logger)
+            let status = await Self.serve(configuration, signals, logger)
             // The lock is held to the very end: the next daemon starts when this one has let go of everything.
             held.release()
-            return served
+            return status
         } catch {
             logger.critical("\(error)")
-            return false
+            return error.status
         }
     }
 
-    private static func serve(_ configuration: ServiceConfiguration, _ logger: Logger) async -> Bool {
-        let service = TCMUService(configuration: configuration, logger: logger)
+    private static func serve(
+        _ configuration: ServiceConfiguration, _ signals: SignalListener, _ logger: Logger
+    ) async -> EndStatus {
+        let service = TCMUService(
+            configuration: configuration, logger: logger, statusRequests: signals.statusRequests)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                logger: logger))
+        let listening = Task(executorPreference: ControlThread.shared) {
+            await signals.listen { await group.triggerGracefulShutdown() }
+        }
+        defer { listening.cancel() }
         do {
             try await group.run()
-            return true
+            return .stopped
         } catch {
             logger.critical("\(error)")
-            return false
+            return error is ServiceFailure ? .failed : .systemRefused
         }
     }
 }

@@ -13,18 +13,21 @@ final class NetlinkListener: Sendable {
     private let sink: AsyncStream<TCMUEvent>.Continuation
     private let stopSignal: CInt
 
-    /// Starts listening. Traps if the system has neither descriptor nor thread to give at start-up.
-    init(_ session: NetlinkSession, logger: Logger) {
+    /// Starts listening. - Throws: EMFILE, ENFILE, ENOMEM; EAGAIN where no thread can be had.
+    init(_ session: NetlinkSession, logger: Logger) throws(Errno) {
         (events, sink) = AsyncStream.makeStream()
         stopSignal = eventfd(0, CInt(EFD_CLOEXEC))
-        precondition(stopSignal >= 0, "no descriptor for the netlink thread")
+        guard stopSignal >= 0 else { throw Errno(rawValue: errno) }
         let (sink, stopSignal) = (sink, stopSignal)
         let thread = OwnedThread(name: "tcmud-netlink") {
             Self.listen(session, stopSignal, sink, logger)
             sink.finish()
         }
-        precondition(thread != nil, "no thread for netlink")
-        thread?.detach()
+        guard let thread else {
+            close(stopSignal)
+            throw .resourceTemporarilyUnavailable
+        }
+        thread.detach()
     }
 
     /// Ends the stream, after everything that has arrived.

@@ -11,24 +11,42 @@ enum PreflightError: Error, Sendable, CustomStringConvertible {
     /// Not root.
     case notRoot(user: UInt32)
     /// The kernel has no TCMU and none can be loaded.
-    case noTCMU(String)
+    case noTCMU(KernelModuleError)
     /// configfs is not mounted, or the target core is not in it.
     case noConfigFS(String)
     /// Another daemon runs.
     case alreadyRunning(String)
+    /// The lock file cannot be made or locked.
+    case lockUnusable(String)
+
+    /// What the process ends with.
+    var status: EndStatus {
+        switch self {
+        case .notRoot: .notPermitted
+        case .noTCMU(let error):
+            switch error.reason {
+            case .notInstalled, .blacklisted: .noTCMU
+            case .notPermitted: .notPermitted
+            case .failed: .systemRefused
+            }
+        case .noConfigFS: .noConfigFS
+        case .alreadyRunning: .alreadyRunning
+        case .lockUnusable: .lockUnusable
+        }
+    }
 
     /// One line: what is missing and how to get it.
     var description: String {
         switch self {
         case .notRoot(let user):
             "must run as root (user id is \(user)): TCMU's nodes, netlink and configfs are root's. Try sudo tcmud"
-        case .noTCMU(let reason): "the kernel has no TCMU: \(reason)"
+        case .noTCMU(let error): "the kernel has no TCMU: \(error)"
         case .noConfigFS(let path):
             """
             no target core at \(path): mount configfs (mount -t configfs configfs /sys/kernel/config) and load \
             target_core_mod
             """
-        case .alreadyRunning(let reason): reason
+        case .alreadyRunning(let reason), .lockUnusable(let reason): reason
         }
     }
 }
@@ -44,12 +62,13 @@ struct Preflight: ~Copyable {
         do throws(InstanceLockError) {
             lock = try InstanceLock(path: configuration.lockFile)
         } catch {
-            throw .alreadyRunning(error.description)
+            switch error {
+            case .held: throw .alreadyRunning(error.description)
+            case .unusable: throw .lockUnusable(error.description)
+            }
         }
         try Preflight.prepareKernel(configuration, logger)
         self.lock = lock
-        // A write to a vanished peer is an error code, not the end of every disk.
-        signal(SIGPIPE, SIG_IGN)
         // Inherited by every thread started from here on. Refused without CAP_SYS_RESOURCE; then it is as before.
         if clinux_set_io_flusher() < 0 { logger.debug("PR_SET_IO_FLUSHER refused") }
     }
@@ -64,7 +83,7 @@ struct Preflight: ~Copyable {
             let outcome = try KernelModule("target_core_user", sysfs: configuration.sysfsRoot).load()
             logger.debug("target_core_user: \(outcome)")
         } catch {
-            throw .noTCMU(error.description)
+            throw .noTCMU(error)
         }
         let tree = ConfigFSTree(mountedAt: configuration.configFSRoot)
         guard tree.isPresent else { throw .noConfigFS(tree.root.string) }

@@ -4,7 +4,6 @@ internal import Logging
 internal import ServiceLifecycle
 internal import SystemPackage
 internal import TCMUNetlink
-internal import UnixSignals
 
 /// Why a service ended without having been asked to.
 enum ServiceFailure: Error, CustomStringConvertible {
@@ -22,12 +21,15 @@ struct TCMUService: Service {
     private let configuration: ServiceConfiguration
     private let logger: Logger
     private let gate: ModuleParameters
+    /// Each asks for a line per device in the log.
+    private let statusRequests: AsyncStream<Void>
 
     /// How long a stop waits for commands in flight, and again for closing an image.
     private static let stopLimit = Duration.seconds(10)
 
     /// A service that has not started.
-    init(configuration: ServiceConfiguration, logger: Logger) {
+    init(configuration: ServiceConfiguration, logger: Logger, statusRequests: AsyncStream<Void>) {
+        self.statusRequests = statusRequests
         self.configuration = configuration
         self.logger = logger
         gate = ModuleParameters(sysfs: configuration.sysfsRoot)
@@ -41,17 +43,18 @@ struct TCMUService: Service {
         releaseWaiters()
         let session: NetlinkSession
         let table: DeviceTable
+        let listener: NetlinkListener
         let portalGroups = PortalGroupSwitch(
             tree: ConfigFSTree(mountedAt: configuration.configFSRoot), journal: configuration.runDirectory,
             logger: logger)
         do {
             session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
             table = DeviceTable(environment: try environment(session, portalGroups))
+            listener = try NetlinkListener(session, logger: logger)
         } catch {
             blockNetlink(false)
             throw error
         }
-        let listener = NetlinkListener(session, logger: logger)
         let found = await table.rescan()
         blockNetlink(false)
         // A device may have been removed unannounced while netlink was blocked.
@@ -135,8 +138,6 @@ struct TCMUService: Service {
 
     /// SIGUSR1: a line per device into the log.
     private func reportStatus(of table: DeviceTable) async {
-        for await _ in await UnixSignalsSequence(trapping: .sigusr1) {
-            await table.reportStatus()
-        }
+        for await _ in statusRequests { await table.reportStatus() }
     }
 }

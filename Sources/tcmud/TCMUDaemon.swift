@@ -9,7 +9,13 @@ struct TCMUDaemon: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tcmud",
         abstract: "Serves the logical units that LIO hands to user space (TCMU): RBD images, files, memory.",
-        discussion: "SIGTERM and SIGINT stop it in order; SIGUSR1 writes a status line per unit to the log.",
+        discussion: """
+            SIGTERM and SIGINT stop it in order, a second one changes nothing; SIGUSR1 writes a status line per unit to the log. \
+            No other signal does anything, SIGHUP included, but those of a crash and SIGKILL.
+
+            Exit status; after a permanent one a restart alone cannot help:
+            \(EndStatus.list)
+            """,
         version: "tcmud \(BuildInformation.version)")
 
     @Flag(name: [.short, .customLong("debug")], help: "Log what is done to each device, too.")
@@ -40,6 +46,28 @@ struct TCMUDaemon: ParsableCommand {
     @Flag(name: .customLong("no-dbus"), help: "Stay off the system bus; targetcli then shows no user backstores.")
     var noDBus = false
 
+    @Flag(help: "Leave a core file after a crash, though keys and data are in it; for who looks for a defect.")
+    var coreDumps = false
+
+    /// The process first, then the command line: nothing may happen before signals and descriptors are what they should be.
+    static func main() {
+        let start = ProcessStart()
+        do {
+            var command = try parseAsRoot()
+            guard var daemon = command as? TCMUDaemon else { return try command.run() }
+            daemon.start = start
+            daemon.run()
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    private var start: ProcessStart?
+
+    private enum CodingKeys: CodingKey {
+        case debug, loopThreads, loopCpus, spin, openTimeout, lockFile, disablePortalGroupOnLoss, noDBus, coreDumps
+    }
+
     mutating func validate() throws {
         if let loopThreads, !(1...256).contains(loopThreads) {
             throw ValidationError("--loop-threads is \(loopThreads), expected 1 to 256")
@@ -69,6 +97,8 @@ struct TCMUDaemon: ParsableCommand {
         var logger = Logger(label: "tcmud")
         logger.logLevel = debug ? .debug : .info
         Allocator.report(to: logger)
+        if coreDumps { start?.allowCoreDumps() }
+        start?.report(to: logger)
         var options = DaemonOptions()
         options.loopThreads = loopThreads
         options.loopCPUs = loopCpus.flatMap { cpus($0) }

@@ -4,6 +4,7 @@ import SystemPackage
 import Testing
 
 @testable import Daemon
+@testable import KernelModule
 
 /// Each check runs in a process of its own: what Preflight sets (signals, locks, flags) stays with that process.
 @Suite("What must hold before the daemon starts")
@@ -11,7 +12,9 @@ struct PreflightTests {
     private static let isRoot = geteuid() == 0
 
     /// What Preflight says to a system below `path`; nil if it is content.
-    private static func objection(_ path: String) -> String? {
+    private static func objection(_ path: String) -> String? { refusal(path)?.description }
+
+    private static func refusal(_ path: String) -> PreflightError? {
         var configuration = ServiceConfiguration()
         configuration.sysfsRoot = FilePath(path).appending("sys")
         configuration.configFSRoot = FilePath(path).appending("config")
@@ -21,7 +24,7 @@ struct PreflightTests {
             held.release()
             return nil
         } catch {
-            return error.description
+            return error
         }
     }
 
@@ -39,17 +42,13 @@ struct PreflightTests {
     }
 
     @Test(
-        "with module, configfs and a free lock there is no objection; SIGPIPE is ignored from then on",
+        "with module, configfs and a free lock there is no objection",
         .enabled(if: isRoot))
     func content() async {
         let tree = KernelTree()
         tree.write("live\n", to: "sys/module/target_core_user/initstate")
         await #expect(processExitsWith: .success) { [path = tree.path as String] in
             #expect(Self.objection(path) == nil)
-            var action = sigaction()
-            sigaction(SIGPIPE, nil, &action)
-            let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
-            #expect(handler == unsafeBitCast(SIG_IGN, to: Int.self))
             // Let go of, the lock can be had again.
             #expect(Self.objection(path) == nil)
         }
@@ -82,7 +81,37 @@ struct PreflightTests {
             let objection = Self.objection(path) ?? ""
             #expect(objection.hasPrefix("already running: "))
             #expect(objection.hasSuffix("(pid \(pid)) holds \(path)/lock"))
+            #expect(Self.refusal(path)?.status == .alreadyRunning)
         }
         withExtendedLifetime(lock) {}
+    }
+
+    @Test("a lock file that cannot be is another matter than a daemon that runs", .enabled(if: isRoot))
+    func unusableLock() async {
+        let tree = KernelTree()
+        tree.write("", to: "lock/below")
+        await #expect(processExitsWith: .success) { [path = tree.path as String] in
+            #expect(Self.refusal(path)?.status == .lockUnusable)
+        }
+        withExtendedLifetime(tree) {}
+    }
+
+    @Test(
+        "what the process ends with, by what is missing",
+        arguments: [
+            (PreflightError.notRoot(user: 1), EndStatus.notPermitted), (.noConfigFS("/x"), .noConfigFS),
+            (.alreadyRunning("x"), .alreadyRunning), (.lockUnusable("x"), .lockUnusable),
+            (.noTCMU(module(.notInstalled)), .noTCMU), (.noTCMU(module(.blacklisted)), .noTCMU),
+            (.noTCMU(module(.notPermitted)), .notPermitted),
+            (.noTCMU(module(.failed(.noMemory))), .systemRefused),
+        ])
+    func status(_ error: PreflightError, _ expected: EndStatus) {
+        #expect(error.status == expected)
+    }
+
+    private static func module(_ reason: KernelModuleError.Reason) -> KernelModuleError {
+        KernelModuleError(
+            module: "target_core_user", kernelRelease: "6.1", reason: reason,
+            distribution: Distribution(osReleaseFile: "/nonexistent"))
     }
 }

@@ -28,7 +28,7 @@ enum ImportMatrix {
             [
                 "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
                 "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
-                "Logging", "ServiceLifecycle", "UnixSignals",
+                "Logging", "ServiceLifecycle",
             ]
         ),
         ("tcmud", ["Daemon", "CAllocator", "ArgumentParser", "Logging"]),

@@ -72,4 +72,40 @@ int clinux_set_io_flusher(void);
 /// SO_RCVBUFFORCE with SO_RCVBUF as the fallback; returns the size in force or -errno.
 int clinux_set_receive_buffer(int socket, int bytes);
 
+// --- signals (process.c) ---
+
+enum clinux_signal_disposition { CLINUX_SIGNAL_DEFAULT, CLINUX_SIGNAL_IGNORED, CLINUX_SIGNAL_HANDLED };
+/// What the kernel does with a signal, 1 to 64: one of the above, or -errno. Also of 32 and 33, which glibc hides.
+int clinux_signal_disposition(int signal);
+/// Sets it: 0 or -errno. HANDLED is a handler that does nothing.
+int clinux_set_signal_disposition(int signal, enum clinux_signal_disposition disposition);
+/// The calling thread, and all that it starts, hold back these signals and no others.
+void clinux_block_only(const int *signals, int count);
+bool clinux_signal_is_blocked(int signal);
+/// signalfd(2) of blocked signals, not blocking: a descriptor or -errno.
+int clinux_signal_descriptor(const int *signals, int count);
+/// The next signal, and the process that sent it (0: the kernel); -EAGAIN when there is none.
+int clinux_take_signal(int fd, int *sender);
+
+// --- limits (process.c) ---
+
+/// Whether the process leaves core files: 0 or -errno.
+int clinux_set_dumpable(bool dumpable);
+bool clinux_is_dumpable(void);
+
+enum clinux_limit {
+    CLINUX_LIMIT_DESCRIPTORS,
+    CLINUX_LIMIT_PROCESSES,
+    CLINUX_LIMIT_LOCKED_MEMORY,
+    CLINUX_LIMIT_ADDRESS_SPACE,
+    CLINUX_LIMIT_DATA,
+    CLINUX_LIMIT_FILE_SIZE,
+    CLINUX_LIMIT_CPU_TIME,
+    CLINUX_LIMIT_STACK,
+};
+/// getrlimit(2): 0 or -errno; UINT64_MAX is no limit.
+int clinux_get_limit(enum clinux_limit limit, uint64_t *soft, uint64_t *hard);
+/// The soft limit becomes the hard one: 0 or -errno.
+int clinux_raise_limit(enum clinux_limit limit);
+
 #endif
