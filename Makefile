@@ -4,12 +4,10 @@ PREFIX ?= /usr
 DESTDIR ?=
 DAEMON ?= tcmud
 ORACLE ?=
+COMPAT ?=
 SWIFT ?= swift
 JOB ?=
 
-bindir = $(DESTDIR)$(PREFIX)/bin
-unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
-busdir = $(DESTDIR)$(PREFIX)/share/dbus-1
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
 .PHONY: help build release test lint format lab gateway-lab ha-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
@@ -59,14 +57,9 @@ bench-check: ## has the data path become dearer? instructions and time per comma
 fuzz: ## hostile input to decoders, parameter lists, configuration texts and a whole unit, a minute each
 	Tests/Fuzz/fuzz.sh
 
-install: release ## tcmud, its unit and D-Bus files into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner
-	install -D -m 755 "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)/tcmud" "$(bindir)/tcmud"
-	@for unit in $(wildcard systemd/*.service); do install -v -D -m 644 -t "$(unitdir)" "$$unit"; done
-	@install -v -D -m 644 -t "$(busdir)/system.d" systemd/dbus/org.kernel.TCMUService1.conf
-	@install -v -D -m 644 -t "$(busdir)/system-services" systemd/dbus/org.kernel.TCMUService1.service
-ifeq ($(COMPAT),1)
-	ln -sfn tcmud "$(bindir)/tcmu-runner"
-endif
+install: release ## tcmud, its unit and bus policy into DESTDIR and PREFIX; COMPAT=1 also as tcmu-runner
+	@systemd/install "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)/tcmud" \
+		"$(PREFIX)" "$(DESTDIR)" "$(COMPAT)"
 
 deb: ## a Debian package (not made yet)
 	@echo "make deb: not there yet, the Debian package comes with the service files" >&2; exit 2
