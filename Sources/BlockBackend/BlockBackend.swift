@@ -38,10 +38,16 @@ public protocol BlockBackend: ~Copyable {
     /// anew, or a lock removed by hand, is none. Always 0 where that right is never lost.
     var takeovers: UInt64 { get }
 
-    /// Whether a write would be carried out now: success, or EAGAIN. Then what is missing, such as an exclusive lock, has
-    /// been asked for, and the command may come again. Operations that write claim by themselves; this is for commands
-    /// that read first and write what depends on it.
+    /// Whether a write would be carried out now: success, ``IOResult/rightAwaited``, or EAGAIN. With the last two, what is
+    /// missing, such as an exclusive lock, has been asked for. Operations that write claim by themselves and say the same; this is
+    /// for commands that read first and write what depends on it.
+    ///
+    /// With `rightAwaited` the unit gets a turn when there is an answer, and may ask this again until then; with EAGAIN
+    /// none is to be waited for, and the command may come again.
     mutating func claimWriting() -> IOResult
+
+    /// Whoever waits for the right to write waits no longer: until more is known, `rightAwaited` is EAGAIN.
+    mutating func stopAwaitingRight()
 
     /// An operation ended with the negative errno `code`, so that the backend learns what its own tickets carried.
     mutating func operationFailed(_ code: Int32)
@@ -100,6 +106,11 @@ public protocol BlockBackend: ~Copyable {
 
     /// Releases everything. No ticket is out. May block (flush, lock release, network); called off the loop.
     mutating func close()
+}
+
+extension BlockBackend where Self: ~Copyable {
+    /// Nothing: for backends that always may write.
+    public mutating func stopAwaitingRight() {}
 }
 
 /// An operation's answer, at once or later.

@@ -73,6 +73,14 @@ public struct IOResult: Sendable, Equatable {
     @inlinable
     public static func miscompare(at offset: UInt64) -> IOResult { IOResult(code: -84, detail: offset) }
 
+    /// What is needed to write is on its way; nothing was done. The unit gets a turn when there is an answer. Coded as EINPROGRESS.
+    @inlinable
+    public static var rightAwaited: IOResult { IOResult(code: -115) }
+
+    /// True for ``rightAwaited``.
+    @inlinable
+    public var isRightAwaited: Bool { code == -115 }
+
     /// True if nothing went wrong.
     @inlinable
     public var isSuccess: Bool { code == 0 }

@@ -14,6 +14,8 @@ enum SlotState: UInt8 {
     case excluded
     /// Waits for identity from configfs.
     case awaitingIdentity
+    /// Waits for the right to write.
+    case awaitingRight
     /// A long command between two of its steps: others have their turn first.
     case yielded
 }

@@ -28,6 +28,10 @@ public enum Limits {
     /// before is told, access states are not, and what LIO may exclude is not done (BUSY).
     public static let identityPatience: Int64 = 3000
 
+    /// Milliseconds for which commands wait for the right to write, such as an image's exclusive lock, before they get BUSY. Looked
+    /// at with ``timeoutTick``.
+    public static let rightPatience: Int64 = 500
+
     /// Milliseconds for which commands get BUSY while the storage is not to be had, and NOT READY after that, so that a
     /// multipath driver takes another path. Where there is one it is taken soon; where there is none, waiting is
     /// better than an error: as long as initiators give a lost session by default.

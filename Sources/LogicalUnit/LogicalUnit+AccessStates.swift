@@ -51,9 +51,7 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         if optimizes && !isWriteProtected {
             let claim = backend.claimWriting()
-            guard claim.isSuccess else {
-                return finish(command, SenseTable.outcome(of: claim.code, isRead: false))
-            }
+            guard claim.isSuccess else { return awaitRight(command, claim) }
         }
         guard !plan.changes.isEmpty else {
             if optimizes { optimizedAt = backend.takeovers }

@@ -47,7 +47,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let extent = slots[slot].pointee.extent
         // What is read must still be there when the write follows: nobody else may write between the two.
         let claim = backend.claimWriting()
-        guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+        guard claim.isSuccess else { return awaitRight(command, claim) }
         slots[slot].pointee.writeGeneration = backend.writeGeneration
         guard let present = takeBounce(slot, byteCount: Int(extent.length)) else {
             return finish(command, .status(.taskSetFull))

@@ -7,7 +7,8 @@ internal import TCMURing
 extension LogicalUnit where Backend: ~Copyable {
     /// True while something in flight has a time limit.
     var watchesDeadlines: Bool {
-        !awaitingFacts.isEmpty || accessStateChange?.slot != nil || deadline != nil && slots.inUse > lateCommands
+        !awaitingFacts.isEmpty || !awaitingRight.isEmpty || accessStateChange?.slot != nil
+            || deadline != nil && slots.inUse > lateCommands
     }
 
     /// Reports commands whose time is up.
@@ -33,6 +34,7 @@ extension LogicalUnit where Backend: ~Copyable {
             report(.commandsLate(first, count: lateCommands - before, milliseconds: deadline ?? 0))
         }
         stopAwaitingAccessStates()
+        checkAwaitingRight()
         if !awaitingFacts.isEmpty { stopAwaitingFacts() }
     }
 

@@ -166,8 +166,9 @@ extension LogicalUnit where Backend: ~Copyable {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
             if stage == .survey && record.pointee.isDetached { return spaceUnknown(command, errno: -result.code) }
+            if result.isRightAwaited && mayBeginAnew(slot) { return awaitRight(command, result) }
             // EAGAIN is no failure: the right to write has been asked for, and the command comes again.
-            if result.code != -EAGAIN {
+            if result.code != -EAGAIN && !result.isRightAwaited {
                 backend.operationFailed(result.code)
                 tellBackendError(record.pointee.cdb, errno: -result.code)
             }

@@ -79,6 +79,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// goes on without it (SBC-3 4.11.2); one of several steps, which may be about the whole medium, ends after the step
     /// under way; any other command ends by itself soon.
     mutating func letGo(of identifier: UInt16) {
+        if !awaitingRight.isEmpty { abortAwaitingRight(identifier) }
         // Bound: only what has memory may take long, so that a reset of a busy unit need not look at every slot.
         guard condition.erasure != nil || bouncesInUse > 0 else { return }
         for slot in 0..<slots.initialised {
@@ -101,7 +102,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
         let claim = backend.claimWriting()
-        guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+        guard claim.isSuccess else { return awaitRight(command, claim) }
         slots[slot].pointee.writeGeneration = backend.writeGeneration
         condition.erasure = erasure
         if immediate { detach(slot) }

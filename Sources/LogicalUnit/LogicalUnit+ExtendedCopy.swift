@@ -26,7 +26,7 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         if run.writesOwn {
             let claim = backend.claimWriting()
-            guard claim.isSuccess else { return finish(command, SenseTable.outcome(of: claim.code, isRead: false)) }
+            guard claim.isSuccess else { return awaitRight(command, claim) }
         }
         slots[slot].pointee.writeGeneration = backend.writeGeneration
         let extras = CommandExtras()

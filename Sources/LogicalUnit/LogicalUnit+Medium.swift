@@ -148,7 +148,7 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     /// Goes on with a command whose checks were done before it waited.
-    private mutating func restart(_ command: consuming PendingCommand) {
+    mutating func restart(_ command: consuming PendingCommand) {
         let slot = command.slot
         let extent = slots[slot].pointee.extent
         switch slots[slot].pointee.stage {

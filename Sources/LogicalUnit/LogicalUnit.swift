@@ -49,6 +49,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// Commands parked until configfs has been read for them.
     var awaitingFacts: FactsQueue
 
+    /// Commands parked until the backend has the right to write, oldest first, and when they have waited long enough.
+    var awaitingRight: [Int] = []
+    var rightDeadline = Int64.max
+
     /// A change of access states under way.
     var accessStateChange: AccessStateChange?
     /// `BlockBackend.takeovers` under which the local group is active/optimized, where initiators set states; nil
@@ -115,6 +119,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         deadline = profile.commandTimeout
         awaitingFacts = FactsQueue(patience: profile.factsPatience)
         if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = profile.bytesBeforeSpaceLook }
+        // First insertions allocate; they belong to open, not to a command.
+        awaitingRight.reserveCapacity(16)
     }
 
     // MARK: - A turn
@@ -122,6 +128,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     mutating func service(now: Int64) -> ServiceResult {
         self.now = now
         var hasMore = false
+        // Before what came later.
+        if !awaitingRight.isEmpty { resumeAwaitingRight() }
         do throws(RingError) {
             if mode == .serving { hasMore = try takeCommands() }
         } catch {
@@ -138,6 +146,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         }
         if !publish() { loseRing(.ringGone) }
         if mode == .ringless {
+            if !awaitingRight.isEmpty { refuseAwaitingRight(.busy) }
             // What no answer from the backend will come for is ended first: the unit is closed when nothing is left.
             return gateMoved || mustSubmitAgain || !yielded.isEmpty ? .again : .ringLost
         }

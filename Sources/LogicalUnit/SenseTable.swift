@@ -39,7 +39,7 @@ public enum SenseTable {
     public static func outcome(of code: Int32, isRead: Bool) -> CommandOutcome {
         switch -code {
         // The command may be tried again, on this path or on another one.
-        case ETIMEDOUT, EAGAIN, EBUSY, ESHUTDOWN: .status(.busy)
+        case ETIMEDOUT, EAGAIN, EBUSY, ESHUTDOWN, EINPROGRESS: .status(.busy)
         // Linux' word for it (blk_status_to_errno). No backend's: another unit of the copy group is reserved.
         case EBADE: .status(.reservationConflict)
         case ENOMEM, ENOBUFS: .status(.taskSetFull)

@@ -88,14 +88,18 @@ public final class BackendScript: Sendable {
 
     /// Whether the unit may write, as a backend with an exclusive lock would have it.
     public struct Ownership: Sendable {
-        /// Operations that write are carried out; otherwise they and claims are answered EAGAIN.
+        /// Operations that write are carried out; otherwise they and claims are answered EAGAIN, or `IOResult.rightAwaited`.
         public var mayWrite = true
+        /// The right to write is on its way.
+        public var isAwaited = false
         /// See `BlockBackend.writeGeneration`.
         public var generation: UInt64 = 0
         /// See `BlockBackend.takeovers`.
         public var takeovers: UInt64 = 0
         /// Claims made while it may not write.
         public var claims = 0
+
+        var refusal: IOResult { isAwaited ? .rightAwaited : IOResult(code: -EAGAIN) }
     }
 
     private let state: Mutex<State>
@@ -220,7 +224,7 @@ public final class BackendScript: Sendable {
             if state.timing == .held { state.held.append(held) }
             return state.timing == .held
         }
-        guard let isHeld else { return .done(IOResult(code: -EAGAIN)) }
+        guard let isHeld else { return .done(ownership.refusal) }
         return isHeld ? .pending : .done(carryOut(held))
     }
 
@@ -228,7 +232,7 @@ public final class BackendScript: Sendable {
         state.withLock { state in
             if state.ownership.mayWrite { return .success }
             state.ownership.claims += 1
-            return IOResult(code: -EAGAIN)
+            return state.ownership.refusal
         }
     }
 

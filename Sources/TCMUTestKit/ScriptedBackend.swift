@@ -34,6 +34,9 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// As the script has it.
     public func claimWriting() -> IOResult { script.claim() }
 
+    /// From now on what was awaited is not.
+    public func stopAwaitingRight() { script.ownership.isAwaited = false }
+
     /// Recorded.
     public func operationFailed(_ code: Int32) { script.note(failure: code) }
 

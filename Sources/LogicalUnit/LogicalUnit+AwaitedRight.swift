@@ -1,0 +1,79 @@
+internal import BlockBackend
+internal import SCSI
+
+/// Commands that wait for the right to write, such as an image's exclusive lock, which takes some milliseconds when nobody
+/// has it.
+///
+/// BUSY would make an initiator come again, and some send fewer commands from then on (docs/adr/0020). So a command whose
+/// backend says that the right is on its way is laid aside, unbegun, and begun anew when there is an answer; it gets BUSY when none
+/// has come after ``Limits/rightPatience``, when the unit stops taking commands, and when the backend says that there will be none.
+/// Nothing of a command that waits has been done, and none that came after it is begun before it.
+extension LogicalUnit where Backend: ~Copyable {
+    /// A claim, or a command's operation, was answered with `claim`, not a success: lays the command aside, or answers it.
+    ///
+    /// Call while the command has nothing that a new beginning would not find: no memory, no erasure, no copy.
+    mutating func awaitRight(_ command: consuming PendingCommand, _ claim: IOResult) {
+        let slot = command.slot
+        guard claim.isRightAwaited, mode == .serving else {
+            return finish(command, SenseTable.outcome(of: claim.code, isRead: slots[slot].pointee.stage.isRead))
+        }
+        // One deadline for all: it is one claim.
+        if awaitingRight.isEmpty { rightDeadline = now &+ Limits.rightPatience }
+        awaitingRight.append(slot)
+        if gate.ended(slot, slots: slots) { gateMoved = true }
+        slots.park(command, as: .awaitingRight)
+    }
+
+    /// Whether an operation's command may wait for the right to write and be begun anew: it is one that still has its data as the
+    /// initiator sent it. Others, which the right was taken from between two of their steps, end as with EAGAIN.
+    func mayBeginAnew(_ slot: Int) -> Bool {
+        let record = slots[slot]
+        return record.pointee.bounce == nil && record.pointee.extras == nil && record.pointee.stage != .erase
+            && (record.pointee.reply != nil || !record.pointee.isDetached)
+    }
+
+    /// Begins the waiting commands, oldest first, if there is an answer.
+    mutating func resumeAwaitingRight() {
+        if mode != .serving { return refuseAwaitingRight(.busy) }
+        let claim = backend.claimWriting()
+        if claim.isRightAwaited { return }
+        let waiting = awaitingRight
+        awaitingRight.removeAll(keepingCapacity: true)
+        for slot in waiting {
+            let command = slots.resume(slot, from: .awaitingRight)
+            if claim.isSuccess { beginAnew(command) } else { awaitRight(command, claim) }
+        }
+    }
+
+    private mutating func beginAnew(_ command: consuming PendingCommand) {
+        let slot = command.slot
+        // A command of an initiator says itself what it is; state of the unit and overlapping commands are looked at anew.
+        guard slots[slot].pointee.reply != nil else { return dispatch(command) }
+        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
+        restart(command)
+    }
+
+    /// The wait has been too long.
+    mutating func checkAwaitingRight() {
+        guard !awaitingRight.isEmpty, rightDeadline <= now else { return }
+        backend.stopAwaitingRight()
+        refuseAwaitingRight(.busy)
+    }
+
+    /// Answers every waiting command. Nothing was done of any.
+    mutating func refuseAwaitingRight(_ status: Status) {
+        let waiting = awaitingRight
+        awaitingRight.removeAll(keepingCapacity: true)
+        for slot in waiting { finish(slots.resume(slot, from: .awaitingRight), .status(status)) }
+    }
+
+    /// A task management function has hit the command with this number: if it waits, it ends unbegun.
+    mutating func abortAwaitingRight(_ identifier: UInt16) {
+        let position = awaitingRight.firstIndex {
+            slots[$0].pointee.commandID == identifier && slots[$0].pointee.reply == nil
+        }
+        guard let position else { return }
+        let slot = awaitingRight.remove(at: position)
+        finish(slots.resume(slot, from: .awaitingRight), .status(.taskAborted))
+    }
+}
