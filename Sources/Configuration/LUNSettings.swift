@@ -8,6 +8,8 @@ public struct LUNSettings: Equatable, Sendable {
     public var disablesPortalGroup = false
     /// Milliseconds for which the gateway keeps an image's exclusive lock before another gateway gets it.
     public var lockHoldMilliseconds: UInt32?
+    /// Seconds without a write after which the gateway gives an image's exclusive lock back unasked; 0 keeps it.
+    public var lockIdleSeconds: UInt32?
     /// The file that says so; nil without one.
     public var file: String?
 
@@ -31,6 +33,9 @@ public struct LUNSettings: Equatable, Sendable {
     /// Longest ``lockHoldMilliseconds``.
     public static let longestHold: UInt32 = 15_000
 
+    /// Longest ``lockIdleSeconds``.
+    public static let longestIdle: UInt32 = 86_400
+
     /// Takes over the entries of a file but `lun`.
     ///
     /// - Throws: naming the line of an unknown key, a wrong type, a value out of range, a key that is missing.
@@ -45,7 +50,8 @@ public struct LUNSettings: Equatable, Sendable {
                 for inner in try entry.mapping() {
                     switch inner.key {
                     case "hold_milliseconds": lockHoldMilliseconds = try inner.number(upTo: Self.longestHold)
-                    default: throw inner.unknown(in: "lock", known: "hold_milliseconds")
+                    case "idle_seconds": lockIdleSeconds = try inner.number(upTo: Self.longestIdle)
+                    default: throw inner.unknown(in: "lock", known: "hold_milliseconds, idle_seconds")
                     }
                 }
             default:

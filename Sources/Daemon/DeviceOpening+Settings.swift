@@ -20,7 +20,7 @@ extension DeviceOpening {
         }
         let isForImages =
             found.settings.readOnly || found.settings.encryption != nil
-            || found.settings.lockHoldMilliseconds != nil
+            || found.settings.lockHoldMilliseconds != nil || found.settings.lockIdleSeconds != nil
         if isForImages && device.subtype != "rbd" {
             let file = (found.settings.file ?? "").printable
             throw OpenFailure(
@@ -37,6 +37,7 @@ extension RBDOptions {
     mutating func apply(_ settings: LUNSettings) {
         readOnly = settings.readOnly
         lockHoldMilliseconds = settings.lockHoldMilliseconds.map { Int($0) }
+        lockIdleReleaseMilliseconds = settings.lockIdleSeconds.map { Int($0) * 1000 }
         encryption = settings.encryption.map { encryption in
             let format: ImageEncryption.Format =
                 switch encryption.format {

@@ -21,6 +21,9 @@ extension RadosContext {
         try set("rbd_cache", "false")
         // Whoever breaks a lock fences its owner, or writes of the two may mix (docs/adr/0014).
         try set("rbd_blocklist_on_break_lock", "true")
+        // librbd 16.2 refuses to break locks with any other value. This daemon breaks them by itself, but librbd does when it
+        // takes a lock whose owner went within the same moment.
+        try set("rbd_blocklist_expire_seconds", "0")
 
         let timeout = OperationTimeout(
             configured: profile.osdOperationTimeoutSeconds,

@@ -39,15 +39,24 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// this client had been lost.
     public var takeovers: UInt64 { side.pointee.takeovers }
 
-    /// Success with the exclusive lock; EAGAIN without, and it is on its way.
+    /// Success with the exclusive lock; `rightAwaited` while it is on its way, EAGAIN where it has to be claimed again later.
     public mutating func claimWriting() -> IOResult {
         if capabilities.readOnly { return IOResult(code: -EROFS) }
         switch side.pointee.access {
         case .writing: return .success
         case .nothing: return IOResult(code: -EAGAIN)
         case .reading:
-            return side.pointee.hasClaimed ? IOResult(code: -EAGAIN) : imageKeeper.claim()
+            switch side.pointee.claim {
+            case .none: return imageKeeper.claim()
+            case .awaited: return .rightAwaited
+            case .refused: return IOResult(code: -EAGAIN)
+            }
         }
+    }
+
+    /// Writes get EAGAIN until the keeper knows more.
+    public mutating func stopAwaitingRight() {
+        if side.pointee.claim == .awaited { side.pointee.claim = .refused }
     }
 
     /// Failed writes the keeper knows of already, from librbd's threads; this is for what a read has to say.
@@ -103,7 +112,7 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         let role = capabilities.readOnly ? MirrorRole.none : try image.mirrorRole()
         let told = ToldFacts(capabilities: capabilities, blockSize: blockSize, notes: notes)
         let keeper = try ImageKeeper(image, options, told, isStandby: !role.allowsWriting)
-        return RBDBackend(keeper: keeper, capabilities: capabilities, notes: notes + keeper.session.notes)
+        return RBDBackend(keeper: keeper, capabilities: capabilities, notes: notes + keeper.session.takeNotes())
     }
 
     /// Opens the image on a connection of its own or of its group, anew where that is blocklisted.

@@ -14,7 +14,7 @@ extension RBDImage {
         let settings = try effectiveSettings([
             "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode",
             "rbd_disable_zero_copy_writes",
-            "rbd_blocklist_on_break_lock",
+            "rbd_blocklist_on_break_lock", "rbd_blocklist_expire_seconds",
         ])
         let geometry = ImageGeometry(
             objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
@@ -59,6 +59,13 @@ extension RBDImage {
             notes.append(
                 "rbd_blocklist_on_break_lock is forced off by pool or image metadata: other clients that take the lock away fence nobody"
             )
+        }
+        if let expiry = settings["rbd_blocklist_expire_seconds"], expiry != "0" {
+            notes.append(
+                """
+                rbd_blocklist_expire_seconds is \(expiry) by pool or image metadata; expected 0. This gateway fences for the \
+                monitors' own time all the same, but other clients fence for no longer, or cannot take a dead one's lock
+                """)
         }
         if settings["rbd_disable_zero_copy_writes"] == "false" {
             notes.append(

@@ -19,6 +19,10 @@ public struct RBDOptions: Sendable, Equatable {
     /// this backend's own choice.
     public var lockHoldMilliseconds: Int?
 
+    /// Milliseconds without a write after which the exclusive lock is given back unasked; 0 keeps it, nil is this backend's own
+    /// choice.
+    public var lockIdleReleaseMilliseconds: Int?
+
     /// Seconds after which an operation that no OSD answers fails with ETIMEDOUT. Used if it is longer than the
     /// time in which the cluster notices a dead OSD; else see ``OperationTimeout``.
     public var osdOperationTimeoutSeconds: Int?

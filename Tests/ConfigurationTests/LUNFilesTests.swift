@@ -66,6 +66,7 @@ struct LUNFilesTests {
         lock:
           # shorter than usual
           hold_milliseconds: 250
+          idle_seconds: 60
 
         """
 
@@ -78,6 +79,7 @@ struct LUNFilesTests {
         #expect(settings.readOnly)
         #expect(!settings.disablesPortalGroup)
         #expect(settings.lockHoldMilliseconds == 250)
+        #expect(settings.lockIdleSeconds == 60)
         #expect(settings.file == "\(directory.path)/a.yaml")
         #expect(try directory.settings("rbd/pool/ns/image").get() == LUNSettings())
         #expect(try directory.notes() == [])
@@ -128,6 +130,11 @@ struct LUNFilesTests {
             "lock:\n  hold_milliseconds: 15001",
             "a.yaml:3: hold_milliseconds: expected a whole number from 0 to 15000"
         ),
+        (
+            "lock:\n  idle_seconds: 86401",
+            "a.yaml:3: idle_seconds: expected a whole number from 0 to 86400"
+        ),
+        ("lock:\n  idle: 1", "a.yaml:3: idle is no key of lock; expected one of hold_milliseconds, idle_seconds"),
         ("lock:\n  hold_milliseconds: 0x10", "a.yaml:3: hold_milliseconds: expected a whole number"),
         ("lock:\n  hold_milliseconds: 010", "a.yaml:3: hold_milliseconds: expected a whole number"),
         ("lock:\n  hold_milliseconds: '10'", "a.yaml:3: hold_milliseconds: expected a whole number"),

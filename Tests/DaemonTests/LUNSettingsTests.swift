@@ -58,12 +58,14 @@ struct LUNSettingsTests {
         #expect(options == RBDOptions(pool: "p", image: "i"))
         settings.readOnly = true
         settings.lockHoldMilliseconds = 250
+        settings.lockIdleSeconds = 60
         for (format, expected) in [
             (LUNSettings.Encryption.Format.luks1, ImageEncryption.Format.luks1), (.luks2, .luks2),
         ] {
             settings.encryption = LUNSettings.Encryption(format: format, passphraseFile: "/key")
             options.apply(settings)
             #expect(options.readOnly && options.lockHoldMilliseconds == 250)
+            #expect(options.lockIdleReleaseMilliseconds == 60_000)
             #expect(options.encryption == ImageEncryption(expected, passphraseFile: "/key"))
         }
     }

@@ -73,34 +73,23 @@ struct ClientAddressTests {
         #expect(Blocklist.listedEntries(text) == entries)
     }
 
-    @Test("a blocklist entry is due twice the detection time after its client was closed, on its own cluster")
-    func due() throws {
-        let one = try #require(ClientAddress("10.0.0.1:0/1"))
-        let two = try #require(ClientAddress("10.0.0.1:0/2"))
-        let other = try #require(ClientAddress("10.0.0.1:0/3"))
-        var queue = PendingRemovals()
-        #expect(queue.nextDue(of: "a") == nil)
-        queue.add([one], of: "a", closedAt: .seconds(100), detectionSeconds: 26)
-        queue.add([two], of: "a", closedAt: .seconds(110), detectionSeconds: 26)
-        queue.add([other], of: "b", closedAt: .seconds(90), detectionSeconds: 26)
-        queue.add([], of: "a", closedAt: .seconds(0), detectionSeconds: 26)
-        #expect(queue.nextDue(of: "a") == .seconds(152))
-        #expect(queue.takeDue(.milliseconds(151_999), of: "a") == [])
-        #expect(queue.takeDue(.seconds(152), of: "a") == [one])
-        #expect(queue.takeDue(.seconds(152), of: "a") == [], "once only")
-        #expect(queue.nextDue(of: "a") == .seconds(162))
-        #expect(queue.takeDue(.seconds(1000), of: "a") == [two])
-        #expect(queue.nextDue(of: "a") == nil)
-        #expect(queue.takeDue(.seconds(1000), of: "b") == [other])
-    }
-
     @Test(
-        "absurd detection times neither overflow nor make an entry due before its client was closed",
-        arguments: [Int.min, -1, 0, Int.max])
-    func absurd(detectionSeconds: Int) throws {
-        let address = try #require(ClientAddress("10.0.0.1:0/1"))
-        var queue = PendingRemovals()
-        queue.add([address], of: "a", closedAt: .seconds(5), detectionSeconds: detectionSeconds)
-        #expect(try #require(queue.nextDue(of: "a")) >= .seconds(5))
+        "a daemon that is started again and again fences its predecessors at a pace, once there are many entries of its host",
+        arguments: [
+            // Entries of this host, images, the attempt that is the first to get through of ten, one a second.
+            (nil as Int?, 1, 0), (0, 0, 0), (103, 1, 0), (104, 1, 10), (400, 100, 0), (499, 100, 0), (500, 100, 10),
+        ])
+    func pace(entries: Int?, images: Int, through: Int) {
+        let pace = FencePace()
+        let waits = (0...10).map {
+            pace.mustWait(entries: { entries }, images: images, now: 5_000 + Int64($0) * 1000)
+        }
+        #expect(waits.firstIndex(of: false) == through)
+        // One in ten seconds from there on.
+        if through > 0 {
+            #expect(pace.mustWait(entries: { entries }, images: images, now: 24_999))
+            #expect(!pace.mustWait(entries: { entries }, images: images, now: 25_000))
+            #expect(!pace.mustWait(entries: { 0 }, images: images, now: 25_001))
+        }
     }
 }

@@ -3,30 +3,17 @@ internal import SystemPackage
 
 /// The cluster's list of clients that it no longer serves, as far as it concerns clients that were this process's own.
 package enum Blocklist {
-    /// Removes the entries of `addresses` from the list.
+    /// Entries of clients at the host of `address`; nil where the monitors do not say. Blocks for a monitor command.
     ///
-    /// Only entries of exactly these clients: what bars a whole host or a range of addresses was made on purpose.
-    ///
-    /// - Returns: the addresses that had been listed; the first error otherwise. Blocks for a few monitor commands.
-    static func remove(_ addresses: [ClientAddress], by cluster: RadosCluster) -> Result<[ClientAddress], Errno> {
-        let entries: [String]
-        switch command(cluster, { "{\"prefix\": \"osd \($0) ls\", \"format\": \"json\"}" }) {
-        case .success(let text): entries = listedEntries(text)
-        case .failure(let errno): return .failure(errno)
+    /// Entries are never removed here, those of own former clients included: one keeps operations of its client from coming back to
+    /// life that sit in the queue of an OSD that hangs, and how long an OSD hangs nobody knows. The cluster does not mark down
+    /// every one that does (`nodown`, too few that report it). The monitors drop an entry after an hour.
+    static func entries(ofHost address: ClientAddress, _ cluster: RadosCluster) -> Int? {
+        guard case .success(let text) = command(cluster, { "{\"prefix\": \"osd \($0) ls\", \"format\": \"json\"}" })
+        else {
+            return nil
         }
-        var removed: [ClientAddress] = []
-        for entry in entries {
-            guard let address = ClientAddress(entry), addresses.contains(address) else { continue }
-            let outcome = command(cluster) {
-                let name = "osd \($0)"
-                // The argument that takes the operation is named like the command.
-                return
-                    "{\"prefix\": \"\(name)\", \"\($0)op\": \"rm\", \"addr\": \(JSONText.literal(entry))}"
-            }
-            if case .failure(let errno) = outcome { return .failure(errno) }
-            removed.append(address)
-        }
-        return .success(removed)
+        return listedEntries(text).count { ClientAddress($0)?.hasSameHost(as: address) ?? false }
     }
 
     /// Runs a command by its name of today, or by the one it had before Pacific where monitors do not know it.

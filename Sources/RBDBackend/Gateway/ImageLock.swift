@@ -4,32 +4,60 @@ package import SystemPackage
 
 /// Who holds an image's exclusive lock.
 package struct LockOwner: Sendable, Equatable {
-    /// As librbd names it, and wants it back for breaking: the client's address.
+    /// The client's address, by which it is blocklisted, as the OSD noted it: `10.0.0.1:0/123456`.
     package let name: String
     /// Number of the client (`client.4123`); nil once its watch on the image is gone, 30 s after the client died.
     package let client: UInt64?
+    /// The client as the lock has it: `client.4123`.
+    package let entity: String
+    /// Tells the lock from another one that the same client takes: librbd's name for its watch of the time.
+    package let cookie: String
 
-    /// The owner that librbd calls `name`.
-    package init(name: String, client: UInt64?) {
+    /// The owner at the address `name`.
+    package init(name: String, client: UInt64?, entity: String, cookie: String) {
         self.name = name
         self.client = client
+        self.entity = entity
+        self.cookie = cookie
     }
 
-    /// `name`, taken apart; nil where librbd wrote something unknown.
+    /// `name`, taken apart; nil where the OSD wrote something unknown.
     package var address: ClientAddress? { ClientAddress(name) }
+
+    /// It is the very lock that `other` stands for, not one that was taken since.
+    package func holdsSameLock(as other: LockOwner) -> Bool {
+        entity == other.entity && cookie == other.cookie && name == other.name
+    }
 }
 
 /// An image's exclusive lock, taken and given back by explicit calls only.
 ///
 /// All calls block, for as long as OSDs and monitors take and at most for their time-outs. Once `acquire` was called,
 /// librbd refuses what other clients ask it for on its own; who wants the lock breaks it.
+///
+/// Taking it is librbd's: it has to know that it may write. Looking at it and removing it goes to the OSD without librbd, whose
+/// own breaking heeds settings that it read when the image was opened (`rbd_blocklist_on_break_lock`,
+/// `rbd_blocklist_expire_seconds`), and whose word on who holds it may be wrong after a time-out.
 package struct ImageLock: @unchecked Sendable {
     // SAFETY: librbd takes calls on one image from any thread. Whoever made this keeps the image open.
     private let image: rbd_image_t
+    let context: rados_ioctx_t
+    /// Object that has the lock; nil for an image of the old format, which has none.
+    let header: String?
+    /// This client, as the lock has it.
+    private let own: String
+
+    /// What librbd calls its lock, and how it marks locks of its own (cls_rbd and librbd's ManagedLock; the same since Hammer).
+    private static let lockName = "rbd_lock"
+    private static let tag = "internal"
+    private static let cookiePrefix = "auto "
 
     /// The lock of `image`, which must stay open.
     init(_ image: borrowing RBDImage) {
         self.image = image.handle
+        context = image.context.handle
+        header = image.identifier.map { "rbd_header." + $0 }
+        own = "client.\(image.context.cluster.instanceID)"
     }
 
     /// True if this very open image holds the lock. Asks nobody as long as librbd knows that it does not.
@@ -40,29 +68,56 @@ package struct ImageLock: @unchecked Sendable {
         return outcome(rbd_is_exclusive_lock_owner(image, &owner)).map { owner != 0 }
     }
 
+    /// `owner` is this client, by this image or by one that it had open before.
+    package func isOwn(_ owner: LockOwner) -> Bool { owner.entity == own }
+
     /// Who holds the lock; nil where nobody does.
     ///
     /// - Returns: EBUSY where the lock is of another kind (`rbd lock add`); ESHUTDOWN, ETIMEDOUT as above.
     package func owner() -> Result<LockOwner?, Errno> {
-        var mode = RBD_LOCK_MODE_EXCLUSIVE
-        var name: UnsafeMutablePointer<CChar>?
-        // Bound: an exclusive lock has one owner.
-        var count = 1
-        let code = rbd_lock_get_owners(image, &mode, &name, &count)
-        if code == -ENOENT { return .success(nil) }
-        guard code >= 0 else { return .failure(radosErrno(code)) }
-        guard count > 0, let name else { return .success(nil) }
-        // librbd's own clean-up call takes the array, here the one element.
-        var names: UnsafeMutablePointer<CChar>? = name
-        defer { rbd_lock_get_owners_cleanup(&names, count) }
-        guard mode == RBD_LOCK_MODE_EXCLUSIVE else { return .failure(.resourceBusy) }
-        let text = String(cString: name)
-        // Not to be read is not the same as not there: who is not there is fenced without being asked.
-        return readWatchers().map { watchers in
-            let address = ClientAddress(text)
-            let found = watchers.first { $0.name == text || (address != nil && ClientAddress($0.name) == address) }
-            return LockOwner(name: text, client: found?.client)
+        holder().flatMap { holder in
+            guard let holder else { return .success(nil) }
+            // Not to be read is not the same as not there: who is not there is fenced without being asked.
+            return readWatchers().map { watchers in
+                let found = watchers.first { "client.\($0.client)" == holder.entity }
+                return LockOwner(
+                    name: holder.name, client: found?.client, entity: holder.entity, cookie: holder.cookie)
+            }
         }
+    }
+
+    /// What the OSD has noted, without a look at who is there.
+    private func holder() -> Result<LockOwner?, Errno> {
+        guard let header else { return .success(nil) }
+        // Bound: an exclusive lock has one owner, whose names are short. More than that is no lock of librbd's.
+        let room = 1024
+        let fields = (0..<4).map { _ in
+            UnsafeMutableBufferPointer<CChar>.allocate(capacity: room)
+        }
+        defer { for field in fields { field.deallocate() } }
+        for field in fields { field.initialize(repeating: 0) }
+        var lengths = [room, room, room, room]
+        var isExclusive: CInt = 0
+        let count = lengths.withUnsafeMutableBufferPointer { lengths -> Int in
+            guard let length = lengths.baseAddress else { return -Int(ENOMEM) }
+            return rados_list_lockers(
+                context, header, ImageLock.lockName, &isExclusive, fields[0].baseAddress, length,
+                fields[1].baseAddress, length + 1, fields[2].baseAddress, length + 2, fields[3].baseAddress,
+                length + 3)
+        }
+        switch count {
+        case 0, -Int(ENOENT): return .success(nil)
+        case -Int(ERANGE): return .failure(.resourceBusy)
+        case ..<0: return .failure(radosErrno(CInt(clamping: count)))
+        default: break
+        }
+        let texts = fields.map {
+            String(decoding: $0.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
+        guard isExclusive != 0, texts[0] == ImageLock.tag, texts[2].hasPrefix(ImageLock.cookiePrefix) else {
+            return .failure(.resourceBusy)
+        }
+        return .success(LockOwner(name: texts[3], client: nil, entity: texts[1], cookie: texts[2]))
     }
 
     /// Clients that have the image open for writing, this one included.
@@ -91,8 +146,9 @@ package struct ImageLock: @unchecked Sendable {
 
     /// Takes the lock; nothing happens where this image holds it already.
     ///
-    /// - Returns: EROFS where another client holds it; ESHUTDOWN where this client is blocklisted; ETIMEDOUT where
-    ///   no OSD answers; EINVAL for an image without the exclusive-lock feature.
+    /// - Returns: EROFS where another client holds it; EEXIST or EINVAL where this one does without librbd's knowing; ESHUTDOWN
+    ///   where this client is blocklisted; ETIMEDOUT where no OSD answers, and then nobody knows whether it took place; EINVAL
+    ///   for an image without the exclusive-lock feature.
     package func acquire() -> Result<Void, Errno> {
         let code = rbd_lock_acquire(image, RBD_LOCK_MODE_EXCLUSIVE)
         guard code >= 0 else { return .failure(radosErrno(code)) }
@@ -100,21 +156,34 @@ package struct ImageLock: @unchecked Sendable {
         return isOwner().flatMap { $0 ? .success(()) : .failure(.readOnlyFileSystem) }
     }
 
-    /// Gives the lock back, after writes under way have ended; later ones fail with EROFS. Success does not prove that it
-    /// was still held: librbd may not know yet that it was broken.
+    /// Gives the lock back, after writes under way have ended; later ones fail with EROFS. Afterwards neither librbd nor the
+    /// OSD thinks that this client holds it, whatever either of them thought before: a lock of which librbd does not know, as
+    /// its taking timed out and took place, is removed at the OSD. No write of this client may be on its way.
     ///
-    /// - Returns: EINVAL where this image does not hold it; ESHUTDOWN, ETIMEDOUT as above.
+    /// - Returns: success also where it was not held; ESHUTDOWN, ETIMEDOUT as above.
     package func release() -> Result<Void, Errno> {
-        outcome(rbd_lock_release(image))
+        let code = rbd_lock_release(image)
+        // EINVAL: librbd has not got it.
+        if code < 0, code != -EINVAL { return .failure(radosErrno(code)) }
+        switch holder() {
+        case .failure(.resourceBusy): return .success(())
+        case .failure(let errno): return .failure(errno)
+        case .success(let holder):
+            guard let holder, isOwn(holder) else { return .success(()) }
+            switch remove(holder) {
+            case .failure(.noSuchFileOrDirectory): return .success(())
+            case let outcome: return outcome
+            }
+        }
     }
 
-    /// Takes the lock away from `owner`: blocklists its client and waits until that is known, then removes the lock.
-    /// Nothing that the owner has sent takes effect afterwards.
+    /// Removes the very lock that `owner` has, and fences nobody: its client must have been blocklisted before, and the map with
+    /// that have been waited for (``ImageSession/bar(_:)``).
     ///
-    /// - Returns: ENOENT where nobody holds it any more; EBUSY where somebody else does; EPERM, EACCES without the
-    ///   capability to blocklist; ESHUTDOWN, ETIMEDOUT as above.
-    package func `break`(_ owner: LockOwner) -> Result<Void, Errno> {
-        outcome(rbd_lock_break(image, RBD_LOCK_MODE_EXCLUSIVE, owner.name))
+    /// - Returns: ENOENT where that lock is not there any more; ESHUTDOWN, ETIMEDOUT as above.
+    package func remove(_ owner: LockOwner) -> Result<Void, Errno> {
+        guard let header else { return .failure(.noSuchFileOrDirectory) }
+        return outcome(rados_break_lock(context, header, ImageLock.lockName, owner.entity, owner.cookie))
     }
 
     /// Notes in the image's metadata which target port group's gateway took the lock, as the original does.

@@ -46,7 +46,7 @@ extension ImageKeeper {
             number += 1
             let fresh = try ImageSession(image, options, relay.handlers(session: number))
             replace(by: fresh, isStandby: isStandby)
-            for note in notes + fresh.notes { tell(.remark(.warning, note)) }
+            for note in notes + fresh.takeNotes() { tell(.remark(.warning, note)) }
             noteSize(bytes)
             lookForSuccessor()
             return isStandby ? .standby : .fine
@@ -71,56 +71,11 @@ extension ImageKeeper {
         }
         publish()
         // The loop has switched over. What is under way on the old image ends with it; that may take its time.
-        let relay = relay
-        let closer = OwnedThread(name: "tcmud-rbd-close") {
-            old.close()
-            relay.closed(old)
-        }
+        let closer = OwnedThread(name: "tcmud-rbd-close") { old.close() }
         guard let closer else { return old.close() }
         // Bound: images that close while newer ones are lost already.
         if closers.count >= 8 { closers.removeFirst().join() }
         closers.append(closer)
-    }
-
-    /// A former session's client is gone: its blocklist entry has done its duty some time from now (``PendingRemovals``).
-    func noteClosed(_ old: ImageSession) {
-        // Of a group's client other images may be open still.
-        guard !LiveClients.shared.contains(old.client) else { return }
-        let closedAt = KeeperClock.now
-        // The longer one, so that a ceph.conf that all the cluster has counts, too.
-        let seconds = max(old.osdDetectionSeconds, clusterDetectionSeconds(old))
-        pendingRemovals.withLock {
-            $0.add(old.addresses, of: old.removals, closedAt: .milliseconds(closedAt), detectionSeconds: seconds)
-        }
-    }
-
-    /// Seconds in which the cluster notices a dead OSD, as far as it says so.
-    private func clusterDetectionSeconds(_ old: ImageSession) -> Int {
-        guard let cluster = session.cluster else { return 0 }
-        switch cluster.osdDetectionSeconds() {
-        case .success(let seconds): return seconds
-        case .failure(let errno):
-            remarkOwnDetection(old.osdDetectionSeconds, errno)
-            return 0
-        }
-    }
-
-    /// Removes the blocklist entries of former clients that are needed no longer.
-    func removeDueEntries() {
-        guard let cluster = session.cluster else { return }
-        switch cluster.removeDueBlocklistEntries(.milliseconds(KeeperClock.now)) {
-        case .success(let removed):
-            if !removed.isEmpty {
-                tell(.remark(.info, "removed \(removed.count) blocklist entries of former clients of this gateway"))
-            }
-        case .failure(let errno): remarkEntriesStay(errno)
-        }
-    }
-
-    /// When there is something to remove; nil if not.
-    var nextRemoval: Int64? {
-        let due = pendingRemovals.withLock { $0.nextDue(of: session.removals) }
-        return due.map { $0.components.seconds * 1000 + $0.components.attoseconds / 1_000_000_000_000_000 + 1 }
     }
 
     /// At the end: an image with writes whose end is unknown must not give its lock back as if all was well. Its client

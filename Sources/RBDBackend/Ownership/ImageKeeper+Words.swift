@@ -7,7 +7,6 @@ extension ImageKeeper {
     /// Writes the line for `note`, unless there were enough of its kind lately.
     func remark(_ note: OwnershipNote) {
         let now = KeeperClock.now
-        let peer = ownerHost ?? owner?.address?.host ?? "another gateway"
         switch note {
         case .tookLock: say(.info, "took the exclusive lock", now)
         case .gaveLock:
@@ -24,11 +23,14 @@ extension ImageKeeper {
             } else {
                 say(.info, "gave the exclusive lock to \(host), which asked for it", now)
             }
-        case .breaking:
+        case .gaveIdleLock: say(.info, "gave the exclusive lock back, as nothing was written for a while", now)
+        case .cannotTake(EDQUOT):
             say(
-                .notice,
-                "takes the exclusive lock away from \(peer) (\(owner?.name ?? "?")), which does not give it back; its client is blocklisted",
-                now)
+                .error,
+                """
+                the exclusive lock is that of a former client of this host, which is fenced later, as the cluster's blocklist has \
+                many of them already; writes get BUSY. Expected a daemon that is not started again and again: see why it ended
+                """, now)
         case .cannotTake(let code):
             let expected =
                 mayNotFence
@@ -48,6 +50,13 @@ extension ImageKeeper {
             say(
                 .warning,
                 "exclusive-lock or journaling was switched for the image while it was open; it is opened anew", now)
+        case .lost(EEXIST, _):
+            say(
+                .warning,
+                """
+                the cluster has the exclusive lock down as this client's, after a time-out, and writes of it may be on their \
+                way; the image is opened anew
+                """, now)
         case .lost(let code, let wasOwner):
             say(
                 .warning,
@@ -73,27 +82,18 @@ extension ImageKeeper {
         say(.error, "opening the image anew: \(error.message); it is tried again", KeeperClock.now, every: 60_000)
     }
 
-    /// Blocklist entries cannot be removed.
-    func remarkEntriesStay(_ errno: Errno) {
-        let isForbidden = errno == .permissionDenied || errno == .notPermitted
+    /// The owner's client was barred from the cluster.
+    func remarkBarred() {
+        let peer = ownerHost ?? owner?.address?.host ?? "another gateway"
         say(
-            .info,
-            """
-            blocklist entries of former clients \(isForbidden ? "stay until they expire, an hour after they were made" : "stay for now"): \
-            \(reason(errno)). To have them removed the cephx user needs mon 'allow command "osd blocklist"', which profile rbd grants \
-            for adding entries only
-            """, KeeperClock.now, key: "entries stay", every: 3_600_000)
+            .notice,
+            "takes the exclusive lock away from \(peer) (\(owner?.name ?? "?")), which does not give it back; its client is blocklisted",
+            KeeperClock.now)
     }
 
-    /// The cluster does not tell how long its OSDs wait for one another.
-    func remarkOwnDetection(_ seconds: Int, _ errno: Errno) {
-        say(
-            .info,
-            """
-            blocklist entries of former clients are kept for 2 x \(seconds) s after these are closed, by this client's own \
-            osd_heartbeat_grace and osd_heartbeat_interval, as the monitors do not tell those of the OSDs: \(reason(errno)). \
-            If theirs are longer, expected the same in this gateway's ceph.conf, or leave to use config get (mon 'allow r')
-            """, KeeperClock.now, key: "own detection", every: 3_600_000)
+    /// What the session could not have; the same line once an hour, as it is tried again every few seconds.
+    func remarkNotes(_ notes: [String]) {
+        for note in notes { say(.warning, note, KeeperClock.now, every: 3_600_000) }
     }
 
     private func say(

@@ -20,6 +20,7 @@ extension ImageKeeper {
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
         case .acquire: return acquire()
+        case .countWrites: return .wrote(writesStarted())
         case .drain: return .drained(clean: drain())
         case .release: return .released(code(session.lock.release()))
         case .check: return .checked(check())
@@ -27,7 +28,7 @@ extension ImageKeeper {
         case .openGate:
             onLoop { side in
                 side.pointee.access = .writing
-                side.pointee.hasClaimed = false
+                side.pointee.claim = .none
             }
             if let tag = queue.change({ _ in life.portGroup }) ?? options.lockTag,
                 let name = session.addresses.first?.description
@@ -40,7 +41,11 @@ extension ImageKeeper {
         case .shut:
             onLoop { $0.pointee.stopWriting(.nothing) }
             publish()
-        case .rearm: onLoop { $0.pointee.hasClaimed = false }
+        case .rearm: onLoop { $0.pointee.claim = .none }
+        case .refuse:
+            onLoop { side in
+                if side.pointee.claim == .awaited { side.pointee.claim = .refused }
+            }
         case .reply(let reply): answer(reply)
         case .tell(let availability):
             // The unit answers for the backend from here on, or does so no longer.
@@ -78,9 +83,7 @@ extension ImageKeeper {
         case .success(.some(let found)):
             owner = found
             noteFound(found)
-            if found.client == session.client || found.address.map(session.addresses.contains) == true {
-                return .foundOwner(.me)
-            }
+            if session.lock.isOwn(found) { return .foundOwner(.me) }
             return .foundOwner(.other(name: found.name, isDead: isDead(found)))
         }
     }
@@ -98,6 +101,9 @@ extension ImageKeeper {
 
     private func askOwner() -> OwnershipEvent {
         ownerHost = nil
+        // Without one nobody could be asked, and who is well would be fenced.
+        let renewed = renewMailbox()
+        if renewed != 0 { return .replied(.failed(renewed)) }
         guard let mailbox = session.mailbox, let client = owner?.client else { return .replied(.silence) }
         let request = HandOverRequest(host: nodeName(), client: session.client)
         switch mailbox.ask(request, milliseconds: ImageKeeper.askMilliseconds) {
@@ -118,14 +124,47 @@ extension ImageKeeper {
 
     private func breakLock() -> Int32 {
         guard let owner else { return ENOENT }
+        // An owner that has given the lock back since it was looked up is not to be barred for nothing.
+        switch session.lock.owner() {
+        case .failure(let errno): return errno.rawValue
+        case .success(let now) where now?.holdsSameLock(as: owner) != true: return ENOENT
+        case .success: break
+        }
+        if mustPace(owner) { return EDQUOT }
         do throws(BackendError) {
-            try session.fenceBeforeBreaking(owner)
+            try session.bar(owner)
         } catch {
             mayNotFence = error.errno == .permissionDenied || error.errno == .notPermitted
             return error.errno.rawValue
         }
-        let code = code(session.lock.break(owner))
-        mayNotFence = code == EACCES || code == EPERM
+        // Said when it is done.
+        remarkBarred()
+        return code(session.lock.remove(owner))
+    }
+
+    /// Whether the owner, a dead client of this machine, has to wait, as there are too many like it in the blocklist.
+    private func mustPace(_ owner: LockOwner) -> Bool {
+        guard let cluster = session.cluster, let address = owner.address,
+            session.addresses.contains(where: { $0.hasSameHost(as: address) })
+        else { return false }
+        return FencePace.shared.mustWait(
+            entries: { Blocklist.entries(ofHost: address, cluster) }, images: LiveClients.shared.count,
+            now: KeeperClock.now)
+    }
+
+    private func writesStarted() -> UInt64 {
+        let started = KeeperQueue<UInt64>()
+        onLoop { side in
+            let count = side.pointee.gauge.pointee.started
+            started.change { $0.append(count) }
+        }
+        return started.change { $0.first } ?? 0
+    }
+
+    /// As ``ImageSession/renewMailbox()``, and tells what there is to tell.
+    private func renewMailbox() -> Int32 {
+        let code = session.renewMailbox()
+        remarkNotes(session.takeNotes())
         return code
     }
 
@@ -141,14 +180,9 @@ extension ImageKeeper {
     /// With the gate closed: waits for what was let through. - Returns: false if some of it is still under way, or
     /// ended in a way that leaves open whether it will be carried out.
     private func drain() -> Bool {
-        let started = KeeperQueue<UInt64>()
-        onLoop { side in
-            let count = side.pointee.gauge.pointee.started
-            started.change { $0.append(count) }
+        guard session.waitForWrites(started: writesStarted(), milliseconds: ImageKeeper.drainMilliseconds) else {
+            return false
         }
-        guard let count = started.change({ $0.first }),
-            session.waitForWrites(started: count, milliseconds: ImageKeeper.drainMilliseconds)
-        else { return false }
         // Ordering: a write that failed says so before it is counted as ended.
         return !session.gauge.pointee.isUncertain
     }
@@ -181,7 +215,7 @@ extension ImageKeeper {
         } else if session.isStandby() {
             return .standby
         }
-        let renewed = session.renewMailbox()
+        let renewed = renewMailbox()
         if renewed != 0 { return .failed(renewed) }
         lookAtSize()
         return .fine

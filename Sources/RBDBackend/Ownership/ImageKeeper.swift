@@ -25,8 +25,6 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         case event(OwnershipEvent, session: Int)
         case asked(HandOverMailbox.Question, session: Int)
         case resize(ResizeRequest)
-        /// The client of this former session is gone.
-        case closed(ImageSession)
     }
 
     /// Life of the thread, guarded by the queue's lock.
@@ -87,6 +85,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             timing.shortestHold = Int64(hold)
             timing.longestHold = max(timing.longestHold, Int64(hold))
         }
+        if let idle = options.lockIdleReleaseMilliseconds { timing.idleRelease = Int64(idle) }
         machine = OwnershipMachine(timing: timing, isStandby: isStandby, now: KeeperClock.now)
         side = .allocate(capacity: 1)
         side.initialize(
@@ -148,7 +147,6 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     func close() {
         stop()
         relay.disconnect()
-        removeDueEntries()
         if mayClose() { session.close() } else { session.abandon() }
         for closer in closers { closer.join() }
         closers = []
@@ -159,8 +157,9 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     func claim() -> IOResult {
         if options.locksInBackground || isStarted {
             // Only if somebody will read it: otherwise the next write claims again.
-            side.pointee.hasClaimed = post(.claim)
-            return IOResult(code: -EAGAIN)
+            guard post(.claim) else { return IOResult(code: -EAGAIN) }
+            side.pointee.claim = .awaited
+            return .rightAwaited
         }
         return claimNow()
     }
@@ -247,7 +246,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
 
     private func run() {
         while true {
-            let deadline = nextDeadline
+            let deadline = machine.deadline
             let turn = queue.wait(until: deadline) { [self] waiting -> Turn? in
                 life.busyUntil = nil
                 if life.isStopping || (waiting.isEmpty && deadline == nil) {
@@ -278,13 +277,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     /// True once there is a loop to run work on.
     var isStarted: Bool { queue.change { _ in life.surroundings != nil } }
 
-    private var nextDeadline: Int64? {
-        [machine.deadline, nextRemoval].compactMap(\.self).min()
-    }
-
     func tick() {
         if let deadline = machine.deadline, KeeperClock.now >= deadline { drive(.timer) }
-        removeDueEntries()
     }
 
     private func read(_ mail: Mail) {
@@ -302,7 +296,6 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             asker = question.request.host
             drive(.peerAsks)
         case .resize(let request): request.answer(grow(to: request.bytes))
-        case .closed(let old): noteClosed(old)
         }
     }
 

@@ -15,11 +15,14 @@ extension ImageSession {
         try bar(addresses, by: cluster)
     }
 
-    /// Bars the client of `owner`, where metadata of image or pool keeps librbd from doing so when it breaks a lock
-    /// (`rbd_blocklist_on_break_lock`): whoever may write to the pool could switch fencing off.
-    func fenceBeforeBreaking(_ owner: LockOwner) throws(BackendError) {
-        let key = "rbd_blocklist_on_break_lock"
-        guard let cluster, try image?.effectiveSettings([key])[key] == "false" else { return }
+    /// Bars the client of `owner` from the cluster, and waits until this client has the map that says so: from then on OSDs
+    /// that hear of this client refuse that one. For as long as the monitors bar by default
+    /// (`mon_osd_blocklist_default_expire`, an hour), whatever librbd's settings are.
+    ///
+    /// - Throws: EADDRNOTAVAIL for an owner without an address; EPERM, EACCES without leave to blocklist; ETIMEDOUT. Then nothing
+    ///   may be taken from it.
+    func bar(_ owner: LockOwner) throws(BackendError) {
+        guard let cluster else { throw BackendError(.canceled, "the image is closed") }
         guard let address = owner.address else {
             throw BackendError(.addressNotAvailable, "the owner \(owner.name) has no address; it cannot be fenced")
         }

@@ -12,6 +12,8 @@ struct SessionHandlers: Sendable {
     let asked: @Sendable (HandOverMailbox.Question) -> HandOverReply.Verdict?
     /// A watch broke, or the image's header changed.
     let doubted: @Sendable () -> Void
+    /// Stands for the LUN.
+    let owner: ObjectIdentifier
 }
 
 /// An image open by one client, with everything that ends with it: watch, mailbox, service entry, surveys.
@@ -20,9 +22,6 @@ final class ImageSession: @unchecked Sendable {
     let handle: rbd_image_t
     /// The connection; nil once closed.
     private(set) var cluster: RadosCluster?
-    /// Where its blocklist entries wait for their removal.
-    let removals: String
-    let osdDetectionSeconds: Int
     /// Number of the client.
     let client: UInt64
     let addresses: [ClientAddress]
@@ -49,20 +48,30 @@ final class ImageSession: @unchecked Sendable {
     /// Number of the image's pool.
     let poolID: Int64
 
+    private let place: OpenImages.Key?
+
     /// Takes an open image over. Blocks for a few answers of OSDs.
+    ///
+    /// - Throws: EBUSY where the client, a group's, has the image open for another LUN.
     init(_ image: consuming RBDImage, _ options: RBDOptions, _ handlers: SessionHandlers) throws(BackendError) {
         let survey = try ImageSurvey(image)
+        let identifier = image.identifier
+        let isReadOnly = options.readOnly || options.snapshot != nil
+        place =
+            isReadOnly
+            ? nil
+            : OpenImages.Key(
+                client: UInt(bitPattern: image.context.cluster.handle),
+                pool: rados_ioctx_get_id(image.context.handle),
+                namespace: options.namespace ?? "", header: identifier ?? options.image)
         size = try image.size()
         poolID = rados_ioctx_get_id(image.context.handle)
         handle = image.handle
         let cluster = image.context.cluster
         self.cluster = cluster
-        removals = cluster.removals
-        osdDetectionSeconds = cluster.context.osdDetectionSeconds
         client = cluster.instanceID
         addresses = cluster.addresses
         lock = ImageLock(image)
-        let isReadOnly = options.readOnly || options.snapshot != nil
         hasLock = !isReadOnly && image.hasExclusiveLock() ?? true
         readsNeedLock = !isReadOnly && image.readsNeedLock()
         features = RBDImage.features(image.handle)
@@ -72,9 +81,16 @@ final class ImageSession: @unchecked Sendable {
         updates = .passRetained(UpdateHandler(changed: handlers.doubted))
         self.handlers = handlers
         self.options = options
-        let identifier = textBuffer(256) { rbd_get_id(image.handle, $0, $1) }
         headerObject = identifier.map { "rbd_header." + $0 }
 
+        if let place, !OpenImages.shared.enter(place, handlers.owner) {
+            throw BackendError(
+                .resourceBusy,
+                """
+                image \(options.spec) is open behind another LUN of connection_group \(options.connectionGroup ?? ""), and one \
+                client has one lock of an image; expected one LUN per image, or another connection_group, or none, for this one
+                """)
+        }
         switch ServiceEntry.register(on: cluster, options: options, imageID: identifier ?? "") {
         case .success(let entry): service = entry
         case .failure(let errno):
@@ -115,6 +131,7 @@ final class ImageSession: @unchecked Sendable {
         cluster = nil
         LiveClients.shared.remove(client)
         updates.release()
+        if let place { OpenImages.shared.leave(place) }
         // A callback that librbd still owes would write there; none was ever seen.
         guard waitForWrites(started: gauge.pointee.started, milliseconds: 1000) else { return }
         gauge.deinitialize(count: 1)
@@ -157,20 +174,25 @@ final class ImageSession: @unchecked Sendable {
         return outcome.code < 0 ? radosErrno(outcome.code).rawValue : 0
     }
 
-    /// Makes the mailbox anew if its watch has ended. - Returns: 0, or a positive errno that says that the cluster cannot
-    /// be used; that there can be no mailbox, as under a name that the image no longer has, is a note.
+    /// Makes the mailbox if there is none, and anew if its watch has ended. - Returns: 0, or a positive errno that says that the
+    /// cluster cannot be used; that there can be no mailbox, as under a name that the image no longer has, is a note
+    /// (``takeNotes()``), and the next call tries again.
     func renewMailbox() -> Int32 {
-        guard let mailbox else { return 0 }
-        guard case .failure = mailbox.age() else { return 0 }
+        if let mailbox, case .success = mailbox.age() { return 0 }
+        // Its watch is over, or there is none; ended before the next one begins.
+        mailbox = nil
         switch openMailbox() {
         case ETIMEDOUT: return ETIMEDOUT
         case ESHUTDOWN: return ESHUTDOWN
         case ENOTCONN: return ENOTCONN
-        case 0: return 0
-        default:
-            self.mailbox = nil
-            return 0
+        default: return 0
         }
+    }
+
+    /// What could not be had since this was asked last, for the log.
+    func takeNotes() -> [String] {
+        defer { notes = [] }
+        return notes
     }
 
     /// Whether the image still has the features that decide how it is used, as far as that can be read.
@@ -250,4 +272,7 @@ final class LiveClients: Sendable {
     }
 
     func contains(_ client: UInt64) -> Bool { clients.withLock { $0[client] != nil } }
+
+    /// How many there are.
+    var count: Int { clients.withLock { $0.count } }
 }

@@ -14,6 +14,16 @@ struct LoopSide {
         case writing
     }
 
+    /// What has become of the wish to write without the lock.
+    enum Claim {
+        /// The keeper knows of none: the next write tells it.
+        case none
+        /// It knows of one, and is at it.
+        case awaited
+        /// It knows of one, and nobody is to wait for it.
+        case refused
+    }
+
     /// The open image, for the I/O calls; the owner is the keeper's session.
     var handle: rbd_image_t
     /// That of the open image.
@@ -31,8 +41,7 @@ struct LoopSide {
     var generation: UInt64 = 0
     /// Counts the times that another gateway took the lock.
     var takeovers: UInt64 = 0
-    /// True if the keeper knows that a write waits for the lock; further ones need not tell it.
-    var hasClaimed = false
+    var claim = Claim.none
     /// Counts the times that the image was lost while it could be written: what a volatile cache held is gone then.
     var losses: UInt64 = 0
     /// An operation has timed out, and the keeper has not looked since: whatever comes would wait as long, and keep its

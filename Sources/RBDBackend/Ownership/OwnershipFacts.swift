@@ -8,6 +8,9 @@ package struct OwnershipTiming: Hashable, Sendable {
     package var calm: Int64 = 10_000
     /// An owner looks so often whether it still is one: `rbd lock rm` is told to nobody.
     package var check: Int64 = 10_000
+    /// A lock under which nothing was written for so long is given back unasked; 0 keeps it. Looked at as often as that, so
+    /// that it may last twice as long.
+    package var idleRelease: Int64 = 10_000
     /// After giving the lock to another gateway, the time in which that one can take it undisturbed.
     package var yield: Int64 = 200
     /// First pause between attempts at something that failed; doubled each time.
@@ -47,6 +50,8 @@ package enum OwnershipEvent: Hashable, Sendable {
     case broke(Int32)
     /// `acquire` ended.
     case acquired(Int32)
+    /// `countWrites`: how many were started since the image was opened.
+    case wrote(UInt64)
     /// `drain` ended: nothing is under way any longer, and whether each write's end is known.
     case drained(clean: Bool)
     /// `release` ended.
@@ -61,7 +66,7 @@ package enum OwnershipEvent: Hashable, Sendable {
 package enum LockHolder: Hashable, Sendable {
     /// Nobody.
     case nobody
-    /// This client.
+    /// This client, which does not know of it: an acquire, or a release, of which nobody knows whether it took place.
     case me
     /// The client `name`; `isDead` if it is known that nobody is there to be asked.
     case other(name: String, isDead: Bool)
@@ -100,13 +105,15 @@ package enum OwnershipAction: Hashable, Sendable {
     case lookUpOwner
     /// Ask it for the lock.
     case askOwner
-    /// Blocklist it and remove its lock.
+    /// Blocklist it and remove the very lock that was looked up, if it is still there.
     case breakLock
     /// Take the lock.
     case acquire
+    /// Count the writes that were started.
+    case countWrites
     /// Wait, but not for long, until what was started on the image has ended.
     case drain
-    /// Give the lock back.
+    /// Give the lock back, as librbd has it and as the OSD has it: after success neither thinks that it is this client's.
     case release
     /// See whether the image can be used and, for an owner, whether the lock is still there.
     case check
@@ -120,8 +127,10 @@ package enum OwnershipAction: Hashable, Sendable {
     case closeGate
     /// Let nothing through: the image cannot be used.
     case shut
-    /// The next write without the lock is to be told again.
+    /// The next write without the lock is to be told again; those that wait for it claim it again.
     case rearm
+    /// Those that wait for the lock are not to wait any longer.
+    case refuse
     /// Answer the gateway that asked.
     case reply(OwnerReply)
     /// Tell the unit.
@@ -153,10 +162,10 @@ package enum OwnershipNote: Hashable, Sendable {
     case tookLock
     /// The lock was given to another gateway.
     case gaveLock
+    /// The lock was given back unasked, as nothing was written.
+    case gaveIdleLock
     /// The lock could not be taken.
     case cannotTake(Int32)
-    /// The owner does not answer, or cannot give the lock back safely: it is fenced.
-    case breaking
     /// This client was fenced or the image is otherwise lost.
     case lost(Int32, wasOwner: Bool)
     /// Somebody removed the lock.

@@ -6,6 +6,9 @@
 /// - It is given back on request once it was held for its hold time, and only if the end of every write is known. A write
 ///   that timed out here may sit in an OSD's queue and be carried out later: then this client asks to be fenced.
 /// - Whoever does not answer is fenced: blocklisted in the cluster before its lock is taken away.
+/// - After an acquire or a release of which nobody knows whether it took place the lock is given back, as librbd and as the OSD
+///   have it, before it is taken again. Writes whose end is unknown forbid that: then the client is replaced.
+/// - A lock under which nothing is written is given back unasked.
 /// - A fenced client is replaced by a new one, without lock.
 ///
 /// Actions that take time come last in their list, and their answer is the next event: whatever else happens meanwhile is
@@ -25,6 +28,14 @@ package struct OwnershipMachine: Hashable, Sendable {
         case draining
         /// Giving it back.
         case releasing
+        /// Counting writes, to see whether the lock is needed.
+        case counting
+        /// Waiting for the end of writes, as the lock is not needed.
+        case resting
+        /// Giving it back unasked.
+        case idling
+        /// Making sure that the lock is not ours, before it is taken.
+        case disowning
         /// Making librbd forget a lock that is not there any longer.
         case forgetting
         /// Looking whether all is well.
@@ -40,34 +51,42 @@ package struct OwnershipMachine: Hashable, Sendable {
     }
 
     /// Where it stands.
-    package private(set) var phase: Phase = .idle
+    package internal(set) var phase: Phase = .idle
     /// The lock is ours as far as is known.
-    package private(set) var isOwner = false
+    package internal(set) var isOwner = false
     /// The end of some write of this client is unknown, for as long as the client lives.
-    package private(set) var isTainted = false
+    package internal(set) var isTainted = false
     /// How long the lock is kept from others, in milliseconds.
-    package private(set) var hold: Int64
-    private let timing: OwnershipTiming
-    private var heldSince: Int64 = 0
-    private var givenUpAt: Int64?
-    /// The owner that said it had given the lock back.
-    private var asked: String?
+    package internal(set) var hold: Int64
+    let timing: OwnershipTiming
+    var heldSince: Int64 = 0
+    var givenUpAt: Int64?
+    /// The owner that said it had given the lock back, and how often under this claim.
+    var asked: String?
+    var timesAsked = 0
+    /// librbd and the OSD may think differently of whether the lock is ours.
+    var isUnsettled = false
+    /// Writes started when they were last counted.
+    var writesCounted: UInt64 = 0
+    var nextCount: Int64 = 0
     /// Steps of this claim that found the world changed.
-    private var rounds = 0
-    private var pause: Int64
-    private var nextCheck: Int64 = 0
-    private var told: OwnershipAvailability = .ready
+    var rounds = 0
+    var pause: Int64
+    var nextCheck: Int64 = 0
+    var told: OwnershipAvailability = .ready
     /// When the cluster was first found not to answer this client.
-    private var awaySince: Int64?
+    var awaySince: Int64?
 
     /// Initiators have not been told of anything.
     package var isReady: Bool { told == .ready }
     /// The open image was not primary once. librbd has no lock for one that was opened so, not even after its promotion
     /// (EINVAL, and writes EROFS), until it has read the header twice more: it is opened again instead.
-    private var wasStandby = false
+    var wasStandby = false
 
     /// Bound: owners that come and go under one claim, after which it has to be made anew.
     private static let mostRounds = 6
+    /// Bound: times that one owner is asked under one claim, before it is fenced for having what it says it has not.
+    private static let mostQuestions = 2
 
     /// Of an image that was just opened.
     package init(timing: OwnershipTiming = OwnershipTiming(), isStandby: Bool = false, now: Int64 = 0) {
@@ -85,8 +104,11 @@ package struct OwnershipMachine: Hashable, Sendable {
     package var deadline: Int64? {
         switch phase {
         case .deferred(let until), .unreachable(let until), .standby(let until), .lost(let until): until
-        case .owning: nextCheck
-        case .idle, .claiming, .draining, .releasing, .forgetting, .checking, .reopening: nil
+        case .owning: givesBackUnasked ? min(nextCheck, nextCount) : nextCheck
+        case .idle, .claiming, .draining, .releasing, .counting, .resting, .idling, .disowning, .forgetting,
+            .checking,
+            .reopening:
+            nil
         }
     }
 
@@ -98,12 +120,13 @@ package struct OwnershipMachine: Hashable, Sendable {
         case .writeFailed(let code): writeFailed(code, now)
         case .doubt: doubt()
         case .timer: timer(now)
-        case .foundOwner(let holder): found(holder)
+        case .foundOwner(let holder): found(holder, now)
         case .lookUpFailed(let code): claimFailed(code, now)
         case .replied(let reply): replied(reply, now)
         case .broke(let code): broke(code, now)
         case .acquired(let code): acquired(code, now)
-        case .drained(let clean): drained(clean)
+        case .wrote(let count): wrote(count, now)
+        case .drained(let clean): drained(clean, now)
         case .released(let code): released(code, now)
         case .checked(let state): checked(state, now)
         case .reopened(let state): reopened(state, now)
@@ -114,50 +137,67 @@ package struct OwnershipMachine: Hashable, Sendable {
 // MARK: - Taking the lock
 
 extension OwnershipMachine {
-    private mutating func claim(_ now: Int64) -> [OwnershipAction] {
+    mutating func claim(_ now: Int64) -> [OwnershipAction] {
         switch phase {
         case .idle: break
         case .deferred(let until) where now >= until: break
         default: return []
         }
         asked = nil
+        timesAsked = 0
         rounds = 0
         phase = .claiming
-        return [.lookUpOwner]
+        return look(now)
     }
 
-    private mutating func found(_ holder: LockHolder) -> [OwnershipAction] {
+    /// Next step of a claim.
+    mutating func look(_ now: Int64) -> [OwnershipAction] {
+        guard isUnsettled else { return [.lookUpOwner] }
+        // A write of this client may be on its way, and another gateway could come between giving the lock back and taking it.
+        if isTainted { return lose(OwnershipCode.exists, now) }
+        phase = .disowning
+        return [.release]
+    }
+
+    mutating func found(_ holder: LockHolder, _ now: Int64) -> [OwnershipAction] {
         switch holder {
-        case .nobody, .me: return [.acquire]
-        case .other(_, isDead: true): return [.note(.breaking), .breakLock]
+        case .nobody: return [.acquire]
+        case .me:
+            isUnsettled = true
+            return again(now)
+        case .other(_, isDead: true): return [.breakLock]
         case .other(let name, isDead: false):
-            // It said that it had not got the lock, and has: an acquire that timed out on its side and took place.
-            if asked == name { return [.note(.breaking), .breakLock] }
+            if asked != name { timesAsked = 0 }
             asked = name
+            // It said that it had not got the lock, and has. Once that is an owner that took it again, because the look took
+            // longer than it yields; twice it is one that does not know what it has.
+            if timesAsked >= OwnershipMachine.mostQuestions { return [.breakLock] }
+            timesAsked += 1
             return [.askOwner]
         }
     }
 
-    private mutating func replied(_ reply: OwnerReply, _ now: Int64) -> [OwnershipAction] {
+    mutating func replied(_ reply: OwnerReply, _ now: Int64) -> [OwnershipAction] {
         switch reply {
         case .released: return again(now)
         case .hold(let milliseconds):
             // The claim ends here. Who still wants to write then says so again: the path may have changed back.
             phase = .deferred(until: now + min(max(milliseconds, 1), timing.longestHold))
             return []
-        case .fenceMe, .silence: return [.note(.breaking), .breakLock]
+        case .fenceMe, .silence: return [.breakLock]
         case .failed(let code): return claimFailed(code, now)
         }
     }
 
-    private mutating func broke(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func broke(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         switch code {
-        case 0, Code.noEntry, Code.busy, Code.again, Code.readOnly: again(now)
+        case 0, OwnershipCode.noEntry, OwnershipCode.busy, OwnershipCode.again, OwnershipCode.readOnly: again(now)
         default: claimFailed(code, now)
         }
     }
 
-    private mutating func acquired(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func acquired(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+        isUnsettled = code != 0
         switch code {
         case 0:
             if let last = givenUpAt, now - last < timing.calm {
@@ -168,77 +208,46 @@ extension OwnershipMachine {
             isOwner = true
             heldSince = now
             nextCheck = now + timing.check
+            nextCount = now + timing.idleRelease
+            writesCounted = 0
             pause = timing.firstPause
             phase = .owning
             return [.openGate, .note(.tookLock)]
-        case Code.readOnly, Code.busy, Code.again: return again(now)
+        case OwnershipCode.readOnly, OwnershipCode.busy, OwnershipCode.again, OwnershipCode.exists:
+            return again(now)
         default: return claimFailed(code, now)
         }
     }
 
     /// The world has changed under the claim: look again.
-    private mutating func again(_ now: Int64) -> [OwnershipAction] {
+    mutating func again(_ now: Int64) -> [OwnershipAction] {
         rounds += 1
-        return rounds <= OwnershipMachine.mostRounds ? [.lookUpOwner] : claimFailed(Code.busy, now)
+        return rounds <= OwnershipMachine.mostRounds ? look(now) : claimFailed(OwnershipCode.busy, now)
     }
 
-    private mutating func claimFailed(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func claimFailed(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         switch code {
-        case Code.shutDown, Code.noEntry: return lose(code, now)
-        case Code.timedOut: return unreachable(code, now)
+        case OwnershipCode.shutDown, OwnershipCode.noEntry: return lose(code, now)
+        case OwnershipCode.timedOut: return unreachable(code, now)
         default:
             phase = .deferred(until: now + nextPause())
-            return [.note(.cannotTake(code))]
+            return [.note(.cannotTake(code)), .refuse]
         }
-    }
-}
-
-// MARK: - Giving it up
-
-extension OwnershipMachine {
-    private mutating func peerAsks(_ now: Int64) -> [OwnershipAction] {
-        guard isOwner else { return [.reply(.released)] }
-        let rest = heldSince + hold - now
-        if rest > 0 { return [.reply(.hold(rest))] }
-        guard case .owning = phase, !isTainted else { return [.reply(.fenceMe)] }
-        phase = .draining
-        return [.closeGate, .drain]
-    }
-
-    private mutating func drained(_ clean: Bool) -> [OwnershipAction] {
-        guard clean && !isTainted else {
-            // Still the owner until fenced; if the other one changes its mind, for good.
-            phase = .owning
-            return [.reply(.fenceMe), .openGate]
-        }
-        phase = .releasing
-        return [.release]
-    }
-
-    private mutating func released(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
-        let isHandOver = phase == .releasing
-        isOwner = false
-        givenUpAt = now
-        if code == Code.shutDown { return (isHandOver ? [.reply(.fenceMe)] : []) + lose(code, now) }
-        // Whatever else the code says: no write is under way and none follows, so if the lock is still there, whoever
-        // finds it may break it.
-        phase = .deferred(until: now + timing.yield)
-        return isHandOver ? [.reply(.released), .note(.gaveLock)] : []
     }
 }
 
 // MARK: - Losing it, and coming back
 
 extension OwnershipMachine {
-    private mutating func writeFailed(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func writeFailed(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         switch code {
-        case Code.shutDown:
+        case OwnershipCode.shutDown:
             if case .lost = phase { return [] }
             return lose(code, now)
-        case Code.readOnly:
+        case OwnershipCode.readOnly:
             // librbd refused before it sent anything.
             return doubt()
-        case Code.timedOut:
+        case OwnershipCode.timedOut:
             isTainted = true
             return [.count(.commandTimedOut)] + doubt()
         default:
@@ -248,7 +257,7 @@ extension OwnershipMachine {
         }
     }
 
-    private mutating func doubt() -> [OwnershipAction] {
+    mutating func doubt() -> [OwnershipAction] {
         switch phase {
         case .idle, .deferred, .owning, .unreachable, .standby:
             phase = .checking
@@ -257,7 +266,7 @@ extension OwnershipMachine {
         }
     }
 
-    private mutating func timer(_ now: Int64) -> [OwnershipAction] {
+    mutating func timer(_ now: Int64) -> [OwnershipAction] {
         guard let deadline, now >= deadline else { return [] }
         switch phase {
         case .deferred:
@@ -266,11 +275,14 @@ extension OwnershipMachine {
         case .lost:
             phase = .reopening
             return [.reopen]
+        case .owning where now < nextCheck:
+            phase = .counting
+            return [.countWrites]
         default: return doubt()
         }
     }
 
-    private mutating func checked(_ state: ImageState, _ now: Int64) -> [OwnershipAction] {
+    mutating func checked(_ state: ImageState, _ now: Int64) -> [OwnershipAction] {
         switch state {
         case .fine where wasStandby:
             phase = .reopening
@@ -283,36 +295,37 @@ extension OwnershipMachine {
             return tell(.ready) + (isOwner ? [] : [.rearm])
         case .lockGone where isTainted:
             // Nobody fenced this client, and a write of it may be on its way still: a new client is to do so.
-            return lose(Code.shutDown, now)
+            return lose(OwnershipCode.shutDown, now)
         case .lockGone:
             phase = .forgetting
             let loss: [OwnershipAction] = isOwner ? [.count(.lockLost), .note(.lockRemoved)] : []
             return (isOwner ? [.closeGate] : []) + loss + tell(.ready) + [.release]
         case .standby: return standBy(now)
-        case .failed(let code) where [Code.shutDown, Code.noEntry, Code.stale].contains(code):
+        case .failed(let code)
+        where [OwnershipCode.shutDown, OwnershipCode.noEntry, OwnershipCode.stale].contains(code):
             return lose(code, now)
         case .failed(let code): return unreachable(code, now)
         }
     }
 
-    private mutating func unreachable(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func unreachable(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         let since = awaySince ?? now
         awaySince = since
         if now - since >= timing.patience { return lose(code, now) }
         let isNews = told == .ready
         phase = .unreachable(until: now + nextPause())
         return (isNews ? [.count(.connectionLost), .note(.lost(code, wasOwner: isOwner))] : [])
-            + tell(.recovering(code))
+            + tell(.recovering(code)) + [.refuse]
     }
 
-    private mutating func standBy(_ now: Int64) -> [OwnershipAction] {
+    mutating func standBy(_ now: Int64) -> [OwnershipAction] {
         isOwner = false
         wasStandby = true
         phase = .standby(until: now + timing.absence)
-        return [.closeGate] + tell(.standby)
+        return [.closeGate] + tell(.standby) + [.refuse]
     }
 
-    private mutating func lose(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
+    mutating func lose(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         let wasOwner = isOwner
         awaySince = nil
         if wasOwner { givenUpAt = now }
@@ -320,50 +333,53 @@ extension OwnershipMachine {
         phase = .reopening
         // One loss, one count: a cluster that had been away was counted when it went, and a lock is lost to a fence.
         var counted: [OwnershipAction] = []
-        if wasOwner && code == Code.shutDown {
+        if wasOwner && code == OwnershipCode.shutDown {
             counted = [.count(.lockLost)]
-        } else if told == .ready && code != Code.stale {
+        } else if told == .ready && code != OwnershipCode.stale && code != OwnershipCode.exists {
             counted = [.count(.connectionLost)]
         }
         return [.shut] + counted + [.note(.lost(code, wasOwner: wasOwner))]
-            + tell(code == Code.noEntry ? .gone(code) : .recovering(code)) + [.reopen]
+            + tell(code == OwnershipCode.noEntry ? .gone(code) : .recovering(code)) + [.reopen]
     }
 
-    private mutating func reopened(_ state: ImageState, _ now: Int64) -> [OwnershipAction] {
+    mutating func reopened(_ state: ImageState, _ now: Int64) -> [OwnershipAction] {
         switch state {
         case .fine, .lockGone:
             isTainted = false
+            isUnsettled = false
             wasStandby = false
             pause = timing.firstPause
             phase = .idle
             return [.note(.back)] + tell(.ready) + [.rearm]
         case .standby:
             isTainted = false
+            isUnsettled = false
             return standBy(now)
         case .failed(let code):
-            let isAbsent = code == Code.noEntry
+            let isAbsent = code == OwnershipCode.noEntry
             phase = .lost(until: now + (isAbsent ? timing.absence : nextPause()))
             return [.note(.cannotReopen(code))] + tell(isAbsent ? .gone(code) : .recovering(code))
         }
     }
 
-    private mutating func tell(_ news: OwnershipAvailability) -> [OwnershipAction] {
+    mutating func tell(_ news: OwnershipAvailability) -> [OwnershipAction] {
         guard news != told else { return [] }
         told = news
         return [.tell(news)]
     }
 
-    private mutating func nextPause() -> Int64 {
+    mutating func nextPause() -> Int64 {
         defer { pause = min(pause * 2, timing.longestPause) }
         return pause
     }
 }
 
 /// Linux' numbers of the errnos that matter here.
-private enum Code {
+enum OwnershipCode {
     static let noEntry: Int32 = 2
     static let again: Int32 = 11
     static let busy: Int32 = 16
+    static let exists: Int32 = 17
     static let readOnly: Int32 = 30
     static let shutDown: Int32 = 108
     static let timedOut: Int32 = 110

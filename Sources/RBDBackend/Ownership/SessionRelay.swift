@@ -40,12 +40,7 @@ final class SessionRelay: Sendable {
         SessionHandlers(
             writeFailed: { [self] code in keeper?.writeFailed(code, session: number) },
             asked: { [self] question in keeper?.asked(question, session: number) },
-            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) })
-    }
-
-    /// The client of this former session is gone.
-    func closed(_ session: ImageSession) {
-        keeper?.post(.closed(session))
+            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) }, owner: ObjectIdentifier(self))
     }
 
     private var keeper: ImageKeeper? { target.withLock { $0.keeper } }

@@ -15,6 +15,21 @@ make_lun a rbd/rbd/a "$bytes"
 attach a
 inquiries "$disk" "$bytes" rbd/a a
 equal "objects before the first write" "$(objects)" 0
+if ours; then
+    say "--- the very first command that writes waits for the exclusive lock and is carried out"
+    head -c 512 /dev/urandom > "$LAB_STATE/first"
+    equal "WRITE(10)" "$(sense -s 512 -i "$LAB_STATE/first" "/dev/$(ls "/sys/block/${disk##*/}/device/scsi_generic")" \
+        2a 00 00 00 00 00 00 00 01 00)" good
+    check "it is there" limit 60 cmp -n 512 "$disk" "$LAB_STATE/first"
+    # The kernel repeats a command that got BUSY by itself; the daemon counts them.
+    kill -USR1 "$daemon_pid"
+    for _ in {1..50}; do
+        status=$(daemon_log | sed -nE 's/.* check conditions, ([0-9]+ busy),.*/\1/p' | tail -n 1)
+        [[ -z $status ]] || break
+        sleep 0.1
+    done
+    equal "commands answered BUSY" "$status" "0 busy"
+fi
 file_system "$disk" ext4
 file_system "$disk" xfs
 fio_verify "$disk"

@@ -172,6 +172,8 @@ final class Gateway: @unchecked Sendable {
     }
 
     private func finish(_ result: IOResult) -> Int32 {
+        // A unit would wait for a moment; here it comes again, as an initiator does after BUSY.
+        if result.isRightAwaited { return -EAGAIN }
         if result.isSuccess || result.code == -EAGAIN { return result.code }
         let code = result.code
         loop.post { [self] in backend.pointee.operationFailed(code) }

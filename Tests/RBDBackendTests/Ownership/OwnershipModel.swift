@@ -3,8 +3,9 @@ import RBDBackend
 /// Two gateways with a machine each, one image of one object, its lock, the cluster's blocklist and an OSD in whose
 /// queue writes can be delayed. Everything that may happen next is a ``Step``.
 ///
-/// The cluster is modelled by what Ceph promises: a lock operation is atomic; breaking blocklists first; an OSD carries
-/// out the operations of one client in their order and drops those of clients on the blocklist.
+/// The cluster is modelled by what Ceph promises: a lock operation is atomic; an OSD carries out the operations of one client in
+/// their order and drops those of clients on the blocklist. librbd is modelled by what it keeps to itself: whether it thinks that it
+/// has the lock, under which cookie it takes it, and the settings that it read when the image was opened.
 struct OwnershipModel: Hashable {
     /// A write on its way to the object.
     struct Write: Hashable {
@@ -15,8 +16,42 @@ struct OwnershipModel: Hashable {
         var isOrphan = false
     }
 
+    /// Settings of the image's metadata that say what librbd does when it breaks a lock.
+    enum Settings: Hashable {
+        case stock
+        /// `rbd_blocklist_on_break_lock` = false.
+        case withoutBlocklist
+        /// `rbd_blocklist_expire_seconds` is not 0: librbd breaks no lock.
+        case withExpiry
+
+        var next: Settings {
+            switch self {
+            case .stock: .withoutBlocklist
+            case .withoutBlocklist: .withExpiry
+            case .withExpiry: .stock
+            }
+        }
+    }
+
+    /// What librbd thinks, which need not be so.
+    struct Library: Hashable {
+        var hasLock = false
+        /// Of its watch; it takes the lock under it.
+        var cookie = 0
+        /// Read when the image was opened.
+        var settings = Settings.stock
+    }
+
+    /// The lock as the OSD has it.
+    struct Lock: Hashable {
+        let client: Int
+        let cookie: Int
+    }
+
     /// A gateway: machine, gate, and what a librbd client would hold.
     struct Gateway: Hashable {
+        var library = Library()
+        var writes: UInt64 = 0
         var machine: OwnershipMachine
         var client: Int
         var gateIsOpen = false
@@ -33,8 +68,8 @@ struct OwnershipModel: Hashable {
         var isAsked = false
         var claimsEver = 0
         var tookAt: Int64 = -1
-        /// Who had the lock when it looked last.
-        var holder: LockHolder = .nobody
+        /// The lock that it found when it looked last.
+        var found: Lock?
     }
 
     /// What can go wrong with the next action of a gateway.
@@ -44,6 +79,9 @@ struct OwnershipModel: Hashable {
         case lostRequest
         /// It took place, and timed out.
         case lostAnswer
+        /// The first half of it took place, and the second one timed out: a lock was taken and not looked at afterwards; an
+        /// owner was barred and its lock not removed.
+        case lostHalf
     }
 
     enum Step: Hashable {
@@ -61,6 +99,10 @@ struct OwnershipModel: Hashable {
         case deflect(Int)
         /// Somebody blocklists the gateway's client.
         case blocklist(Int)
+        /// librbd's watch broke and was made anew, under another cookie.
+        case rewatch(Int)
+        /// Somebody changes the image's metadata.
+        case configure
         /// Time passes to the next deadline.
         case tick
     }
@@ -76,11 +118,22 @@ struct OwnershipModel: Hashable {
         static let keepsGateOpen = Mutation(rawValue: 4)
         /// A write that timed out is not told to the machine.
         static let forgetsTimeOuts = Mutation(rawValue: 8)
+        /// Breaking bars the owner itself only where the metadata of now say that librbd does not.
+        static let believesMetadata = Mutation(rawValue: 16)
+        /// Breaking leaves it to librbd to remove the lock.
+        static let breaksByLibrary = Mutation(rawValue: 32)
+        /// Giving the lock back tells librbd, and not the OSD.
+        static let givesBackToLibrary = Mutation(rawValue: 64)
+        /// Giving back a lock that the machine does not know of tells the OSD, and not librbd.
+        static let givesBackToOSD = Mutation(rawValue: 128)
+        /// The owner is barred without another look.
+        static let barsUnseen = Mutation(rawValue: 256)
     }
 
     var gateways: [Gateway]
     var queue: [Write] = []
-    var lock: Int?
+    var lock: Lock?
+    var settings = Settings.stock
     var blocklisted: Set<Int> = []
     var clients: Int
     var era = 0
@@ -90,8 +143,12 @@ struct OwnershipModel: Hashable {
     /// A rule that was broken; the walk stops there.
     var fault: String?
 
-    init(mutation: Mutation = []) {
-        gateways = (0..<2).map { Gateway(machine: OwnershipMachine(), client: $0) }
+    /// - Parameter settings: of the image, when both opened it and now.
+    init(mutation: Mutation = [], settings: Settings = .stock) {
+        gateways = (0..<2).map {
+            Gateway(library: Library(settings: settings), machine: OwnershipMachine(), client: $0)
+        }
+        self.settings = settings
         clients = 2
         self.mutation = mutation
     }
@@ -103,6 +160,8 @@ struct OwnershipModel: Hashable {
         case none
         /// Writes that time out at their gateway.
         case timeOuts
+        /// The same, and metadata that change.
+        case settings
         /// Everything.
         case all
     }
@@ -119,6 +178,9 @@ struct OwnershipModel: Hashable {
                     if faults, Self.canFail(gateway.todo[0]) {
                         steps += [.act(index, .lostRequest), .act(index, .lostAnswer)]
                     }
+                    if faults, [.acquire, .breakLock].contains(gateway.todo[0]) {
+                        steps.append(.act(index, .lostHalf))
+                    }
                 }
             } else if !gateway.inbox.isEmpty {
                 steps.append(.act(index, .good))
@@ -132,7 +194,12 @@ struct OwnershipModel: Hashable {
                 steps.append(.deflect(index))
             }
             if faults, clients < 5, !blocklisted.contains(gateway.client) { steps.append(.blocklist(index)) }
+            // With the lock librbd takes it along to the new cookie.
+            if faults, !gateway.library.hasLock, gateway.library.cookie == 0, lock?.client == gateway.client {
+                steps.append(.rewatch(index))
+            }
         }
+        if kinds == .settings { steps.append(.configure) }
         for client in Set(queue.map(\.client)).sorted() { steps.append(.carryOut(client)) }
         if nextDeadline != nil { steps.append(.tick) }
         return steps
@@ -171,6 +238,8 @@ struct OwnershipModel: Hashable {
             gateways[index].reply = .hold(100)
             gateways[index].inbox.removeAll { $0 == .peerAsks }
         case .blocklist(let index): blocklist(gateways[index].client)
+        case .rewatch(let index): gateways[index].library.cookie += 1
+        case .configure: settings = settings.next
         case .tick:
             guard let next = nextDeadline else { return }
             now = max(now, next)
@@ -183,6 +252,7 @@ struct OwnershipModel: Hashable {
 
     private mutating func write(_ index: Int) {
         if gateways[index].gateIsOpen {
+            gateways[index].writes += 1
             queue.append(Write(client: gateways[index].client, era: gateways[index].era))
         } else if !gateways[index].hasClaimed {
             gateways[index].hasClaimed = true
@@ -250,53 +320,39 @@ struct OwnershipModel: Hashable {
         case .lookUpOwner:
             if luck != .good { return .lookUpFailed(110) }
             if isFenced { return .lookUpFailed(108) }
+            gateways[index].found = lock
             guard let lock else { return .foundOwner(.nobody) }
-            if lock == me { return .foundOwner(.me) }
-            let isDead = !gateways.contains { $0.client == lock }
-            gateways[index].holder = .other(name: "client.\(lock)", isDead: isDead)
-            return .foundOwner(gateways[index].holder)
+            if lock.client == me { return .foundOwner(.me) }
+            return .foundOwner(.other(name: "client.\(lock.client)", isDead: isDead(lock.client)))
         case .askOwner:
             let reply = gateways[1 - index].reply ?? .silence
             gateways[1 - index].isAsked = false
             gateways[1 - index].reply = nil
             return .replied(reply)
-        case .breakLock:
-            if isFenced { return .broke(108) }
-            if luck == .lostRequest { return .broke(110) }
-            guard case .other(let name, _) = gateways[index].holder, let lock, name == "client.\(lock)" else {
-                return .broke(2)
-            }
-            if !mutation.contains(.breaksWithoutBlocklist) { blocklist(lock) }
-            self.lock = nil
-            return .broke(luck == .good ? 0 : 110)
-        case .acquire:
-            if isFenced { return .acquired(108) }
-            if luck == .lostRequest { return .acquired(110) }
-            if let lock, lock != me { return .acquired(30) }
-            lock = me
-            gateways[index].tookAt = now
-            return .acquired(luck == .good ? 0 : 110)
+        case .breakLock: return isFenced ? .broke(108) : .broke(breakLock(index, luck))
+        case .acquire: return isFenced ? .acquired(108) : .acquired(acquire(index, luck))
+        case .countWrites: return .wrote(gateways[index].writes)
         case .drain:
             let pending = queue.filter { $0.client == me }
             if mutation.contains(.drainsCarelessly) { return .drained(clean: true) }
             // Writes that are waited for still: the keeper does not wait long, and says that they are not over.
             return .drained(
                 clean: !pending.contains { !$0.isOrphan } && !gateways[index].inbox.contains(.writeFailed(110)))
-        case .release:
-            if isFenced { return .released(108) }
-            if gateways[index].machine.phase == .releasing, now - gateways[index].tookAt < 500 {
-                fault = "given away after \(now - gateways[index].tookAt) ms"
-            }
-            if luck != .lostRequest, lock == me { lock = nil }
-            return .released(luck == .good ? 0 : 110)
+        case .release: return isFenced ? .released(108) : .released(release(index, luck))
         case .check:
             if luck != .good { return .checked(.failed(110)) }
             if isFenced { return .checked(.failed(108)) }
-            return .checked(gateways[index].machine.isOwner && lock != me ? .lockGone : .fine)
+            return .checked(gateways[index].machine.isOwner && lock?.client != me ? .lockGone : .fine)
         case .reopen:
             if luck != .good { return .reopened(.failed(110)) }
             // A tainted client is not left alive behind its successor's back.
-            if gateways[index].machine.isTainted { blocklisted.insert(me) }
+            if gateways[index].machine.isTainted || queue.contains(where: { $0.client == me }) {
+                blocklisted.insert(me)
+            } else if gateways[index].library.hasLock, lock?.client == me {
+                // Closing gives the lock back.
+                lock = nil
+            }
+            gateways[index].library = Library(settings: settings)
             gateways[index].client = clients
             clients += 1
             gateways[index].gateIsOpen = false
@@ -304,7 +360,7 @@ struct OwnershipModel: Hashable {
             return .reopened(.fine)
         case .openGate:
             if !gateways[index].gateIsOpen {
-                if gateways[index].era == 0 || lock == me { era += 1 }
+                if gateways[index].era == 0 || lock?.client == me { era += 1 }
                 gateways[index].era = era
             }
             gateways[index].gateIsOpen = true
@@ -315,9 +371,73 @@ struct OwnershipModel: Hashable {
         case .rearm: gateways[index].hasClaimed = false
         case .reply(let reply):
             if gateways[index].reply == nil { gateways[index].reply = reply }
-        case .tell, .count, .note: break
+        case .tell, .count, .note, .refuse: break
         }
         return nil
+    }
+
+    // MARK: - The lock
+
+    private func isDead(_ client: Int) -> Bool { !gateways.contains { $0.client == client } }
+
+    private mutating func breakLock(_ index: Int, _ luck: Luck) -> Int32 {
+        if luck == .lostRequest { return 110 }
+        guard let found = gateways[index].found else { return 2 }
+        if lock != found && !mutation.contains(.barsUnseen) { return 2 }
+        let captured = gateways[index].library.settings
+        if mutation.contains(.breaksByLibrary), captured == .withExpiry { return 22 }
+        let bars =
+            if mutation.contains(.breaksWithoutBlocklist) {
+                false
+            } else if mutation.contains(.believesMetadata) {
+                settings == .withoutBlocklist || captured != .withoutBlocklist
+            } else {
+                true
+            }
+        if bars { blocklist(found.client) }
+        if bars, lock != found { fault = "a client is barred that has given the lock back" }
+        if luck == .lostHalf { return 110 }
+        if lock == found { lock = nil }
+        return luck == .good ? 0 : 110
+    }
+
+    /// As `ImageLock.acquire`: librbd's taking, and the question at the OSD whether it was so.
+    private mutating func acquire(_ index: Int, _ luck: Luck) -> Int32 {
+        let me = Lock(client: gateways[index].client, cookie: gateways[index].library.cookie)
+        if !gateways[index].library.hasLock {
+            if luck == .lostRequest { return 110 }
+            if let lock, lock.client == me.client { return lock == me ? 17 : 22 }
+            if let lock {
+                guard isDead(lock.client) else { return 30 }
+                // Breaks a lock by itself whose owner has no watch.
+                switch gateways[index].library.settings {
+                case .withExpiry: return 22
+                case .stock: blocklist(lock.client)
+                case .withoutBlocklist: break
+                }
+            }
+            lock = me
+            gateways[index].tookAt = now
+            if luck == .lostAnswer { return 110 }
+            gateways[index].library.hasLock = true
+        }
+        if luck != .good { return 110 }
+        return lock == me ? 0 : 30
+    }
+
+    /// As `ImageLock.release`: librbd's, and then the OSD's.
+    private mutating func release(_ index: Int, _ luck: Luck) -> Int32 {
+        let me = gateways[index].client
+        let gateway = gateways[index]
+        if gateway.machine.isOwner, gateway.machine.phase == .releasing, now - gateway.tookAt < 500 {
+            fault = "given away after \(now - gateway.tookAt) ms"
+        }
+        let isKnown = gateway.machine.isOwner
+        let librarys = gateway.library.hasLock
+        if isKnown || !mutation.contains(.givesBackToOSD) { gateways[index].library.hasLock = false }
+        if luck == .lostRequest { return 110 }
+        if lock?.client == me, librarys || !mutation.contains(.givesBackToLibrary) { lock = nil }
+        return luck == .good ? 0 : 110
     }
 
     // MARK: - What must hold
@@ -330,21 +450,22 @@ struct OwnershipModel: Hashable {
             // Only between the machine's decision and the closing of the gate.
             if gateway.todo.isEmpty { fault = "a gate is open without the lock" }
         }
-        for gateway in gateways where lock == gateway.client && gateway.claimsEver == 0 {
+        for gateway in gateways where lock?.client == gateway.client && gateway.claimsEver == 0 {
             fault = "the lock was taken without a write"
         }
     }
 
-    /// With nothing else going wrong: whether a write through `index` gets through.
-    func recovers(_ index: Int) -> Bool {
+    /// With nothing else going wrong: nil if a write through `index` gets through, else what comes in between.
+    func obstacle(_ index: Int) -> String? {
+        let none = "no way back to writing"
         var model = self
         for _ in 0..<400 {
-            if model.fault != nil { return false }
+            if let fault = model.fault { return fault }
             let gateway = model.gateways[index]
             if gateway.gateIsOpen && !model.blocklisted.contains(gateway.client) && gateway.todo.isEmpty
                 && gateway.inbox.isEmpty
             {
-                return true
+                return nil
             }
             if !gateway.gateIsOpen && !gateway.hasClaimed { model.take(.write(index)) }
             // Round robin over what is not a fault, time last.
@@ -353,11 +474,11 @@ struct OwnershipModel: Hashable {
                 if case .act = $0 { true } else if case .carryOut = $0 { true } else { false }
             }
             if work.isEmpty {
-                guard steps.contains(.tick) else { return false }
+                guard steps.contains(.tick) else { return none }
                 model.take(.tick)
             }
             for step in work { model.take(step) }
         }
-        return false
+        return none
     }
 }
