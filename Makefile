@@ -10,7 +10,7 @@ JOB ?=
 
 formatted = $(wildcard Sources Tests Benchmarks) Package.swift
 
-.PHONY: help build release test lint format lab gateway-lab ha-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
+.PHONY: help build release test lint format lab gateway-lab ha-lab hostile-lab conformance demo bench bench-ring bench-check fuzz install deb doc clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,9 @@ gateway-lab: ## a whole Ceph iSCSI gateway, ceph-iscsi unmodified; ORACLE=1 also
 
 ha-lab: ## two gateways, an initiator, failures while it writes: CASES="a g", ORACLE=1, ARGS=--help
 	@CASES="$(CASES)" ORACLE="$(ORACLE)" Tests/Lab/ha/run $(ARGS)
+
+hostile-lab: ## a hostile initiator on one LUN, a neighbour at verified work, 20 minutes each on a file and on RBD: SECONDS=60, ARGS="--binary PATH"
+	@SECONDS_EACH=$(or $(SECONDS),1200) Tests/Lab/hostile/run $(ARGS)
 
 conformance: ## public SCSI suite against ours, the kernel's fileio and the original; writes docs/conformance.md
 	@Tests/Lab/conformance/run $(ARGS)
