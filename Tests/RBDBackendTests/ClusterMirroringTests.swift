@@ -88,6 +88,29 @@ struct ClusterMirroringTests {
         try tool("rbd mirror image disable \(image.spec)")
     }
 
+    @Test(
+        "an image at rest is demoted and promoted by Ceph's own command under a gateway that wrote it",
+        arguments: modes)
+    func demotedAtRest(mode: MirrorMode, name: String, features: String) throws {
+        let image = try ScratchImage(flags: "--image-feature \(features)")
+        try tool("rbd mirror pool enable \(scratchPool) image")
+        try tool("rbd mirror image enable \(image.spec) \(name)")
+        let gateway = try image.gateway { $0.lockIdleReleaseMilliseconds = 500 }
+        let block = [UInt8](repeating: 0x46, count: 4096)
+        try gateway.writeThrough(block, block: 0)
+        #expect(try gateway.waits { _ in try !image.isLocked() }, "\(gateway.notices)")
+        try tool("rbd mirror image demote \(image.spec)")
+        #expect(
+            try gateway.waits {
+                _ = try $0.write(block, block: 0)
+                return $0.notices.contains(.availability(.standby))
+            }, "\(gateway.notices)")
+        try tool("rbd mirror image promote \(image.spec)")
+        try gateway.writeThrough(block, block: 1)
+        gateway.close()
+        try tool("rbd mirror image disable \(image.spec)")
+    }
+
     @Test("a journaled image is read and written, and promises no atomic writes")
     func journaled() throws {
         let image = try ScratchImage(flags: "--image-feature layering,exclusive-lock,journaling")

@@ -113,7 +113,7 @@ struct ClusterLockTests {
         one.close()
     }
 
-    @Test("a mirrored image at rest can be demoted, and an image at rest changed by other tools")
+    @Test("an image at rest may be written by Ceph's own tools that want the lock for themselves")
     func tools() throws {
         let image = try ScratchImage()
         let one = try image.gateway { $0.lockIdleReleaseMilliseconds = 200 }
