@@ -129,7 +129,8 @@ let testing: [Target] = [
     tests(
         "DaemonTests",
         [
-            "Daemon", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "ConfigFS", "Configuration", "KernelModule",
+            "Daemon", "BlockBackend", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "ConfigFS", "Configuration",
+            "KernelModule",
             "LogicalUnit",
             "RBDBackend",
             "SCSI",

@@ -1,3 +1,4 @@
+internal import BlockBackend
 internal import Configuration
 internal import DBusService
 internal import Logging
@@ -16,10 +17,12 @@ final class BusPresence: Sendable {
     }
 
     private let configuration: ServiceConfiguration
+    private let budget: ResourceBudget
     private let logger: Logger
     private let state = Mutex<State>(.waiting)
 
-    init(_ configuration: ServiceConfiguration, logger: Logger) {
+    init(_ configuration: ServiceConfiguration, budget: ResourceBudget, logger: Logger) {
+        self.budget = budget
         self.configuration = configuration
         self.logger = logger
     }
@@ -48,7 +51,7 @@ final class BusPresence: Sendable {
 
     /// On the control thread, which is there anyway; a turn never waits for anything.
     private func converse(_ bus: DBusService) async {
-        let loop = bus.makeLoop(ConfigurationCheck.subtypes) { [logger] event in Self.tell(event, logger) }
+        let loop = bus.makeLoop(ConfigurationCheck.subtypes(budget)) { [logger] event in Self.tell(event, logger) }
         while let wait = loop.turn() {
             guard await ControlThread.wait(for: wait.descriptors, atMost: wait.limit) else {
                 return logger.notice("no D-Bus: no control thread to wait for it")

@@ -12,26 +12,31 @@ internal import SystemPackage
 /// that opening does, but for the size, which is not in the text.
 enum ConfigurationCheck {
     /// One per kind of backend; the order is that of the help texts.
-    static let subtypes: [ServedSubtype] = [
-        ServedSubtype(
-            name: "rbd",
-            description: """
-                rbd/<pool>[/<namespace>]/<image>[@<snapshot>][;osd_op_timeout=<s>][;conf=<path>][;id=<cephx id>]: a Ceph \
-                RBD image, for example rbd/rbd/disk_1. The size must be the image's.
-                """, check: { verdict($0, subtype: "rbd") }),
-        ServedSubtype(
-            name: "file",
-            description: """
-                file//<path>[;direct=on|off]: a file or block device, for example file//var/lib/disk.img. The size must be \
-                the file's.
-                """, check: { verdict($0, subtype: "file") }),
-        ServedSubtype(
-            name: "mem", description: "mem/<label>: memory of the daemon, lost with it, for example mem/scratch.",
-            check: { verdict($0, subtype: "mem") }),
-    ]
+    static func subtypes(_ budget: ResourceBudget = .none) -> [ServedSubtype] {
+        [
+            ServedSubtype(
+                name: "rbd",
+                description: """
+                    rbd/<pool>[/<namespace>]/<image>[@<snapshot>][;osd_op_timeout=<s>][;conf=<path>][;id=<cephx id>]: a Ceph \
+                    RBD image, for example rbd/rbd/disk_1. The size must be the image's.
+                    """, check: { verdict($0, subtype: "rbd", budget) }),
+            ServedSubtype(
+                name: "file",
+                description: """
+                    file//<path>[;direct=on|off]: a file or block device, for example file//var/lib/disk.img. The size must be \
+                    the file's.
+                    """, check: { verdict($0, subtype: "file") }),
+            ServedSubtype(
+                name: "mem",
+                description: "mem/<label>: memory of the daemon, lost with it, for example mem/scratch.",
+                check: { verdict($0, subtype: "mem") }),
+        ]
+    }
 
     /// Judges a whole text for the object of `subtype`. Blocks.
-    static func verdict(_ text: String, subtype: String) -> ConfigurationVerdict {
+    static func verdict(
+        _ text: String, subtype: String, _ budget: ResourceBudget = .none
+    ) -> ConfigurationVerdict {
         do throws(ConfigurationError) {
             let device = try DeviceConfiguration(parsing: text)
             guard device.subtype == subtype else {
@@ -40,7 +45,7 @@ enum ConfigurationCheck {
                 )
             }
             switch subtype {
-            case "rbd": return try image(RBDConfiguration(parsing: device.parameters))
+            case "rbd": return try image(RBDConfiguration(parsing: device.parameters), budget)
             case "file": return try file(FileConfiguration(parsing: device.parameters))
             default:
                 _ = try MemoryConfiguration(parsing: device.parameters)
@@ -51,8 +56,11 @@ enum ConfigurationCheck {
         }
     }
 
-    private static func image(_ image: RBDConfiguration) throws(ConfigurationError) -> ConfigurationVerdict {
+    private static func image(
+        _ image: RBDConfiguration, _ budget: ResourceBudget
+    ) throws(ConfigurationError) -> ConfigurationVerdict {
         var options = RBDOptions(image)
+        options.budget = budget
         // Within what the caller waits for, so that the reason gets there.
         options.connectTimeoutSeconds = 12
         do throws(BackendError) {

@@ -1,3 +1,4 @@
+internal import BlockBackend
 internal import ConfigFS
 internal import Configuration
 internal import Logging
@@ -24,7 +25,12 @@ struct DeviceEnvironment: Sendable {
     /// Switches portal groups off while storage is away, for units that want it.
     var portalGroups: PortalGroupSwitch?
 
-    var opening: DeviceOpening { DeviceOpening(service: service, copyGroups: copyGroups, openNode: openNode) }
+    /// Asked for threads and descriptors by whoever opens something; one for the whole daemon.
+    var budget = ResourceBudget.none
+
+    var opening: DeviceOpening {
+        DeviceOpening(service: service, copyGroups: copyGroups, budget: budget, openNode: openNode)
+    }
     var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
 }
 

@@ -45,6 +45,7 @@ struct DeviceOpening: Sendable {
 
     let service: ServiceConfiguration
     var copyGroups = CopyGroups()
+    var budget = ResourceBudget.none
     var openNode: NodeOpener = { path, size throws(RingError) in
         try RingDescriptors.openNode(path: path, mapSize: size)
     }
@@ -57,6 +58,8 @@ struct DeviceOpening: Sendable {
     func open(_ node: UIONode, report: @escaping UnitReporter) -> Result<OpenedDevice, OpenFailure> {
         do throws(OpenFailure) {
             let device = try Self.configuration(node.name.configuration)
+            let claim = try claim(for: device.subtype)
+            defer { withExtendedLifetime(claim) {} }
             let profile = try profile(node, device)
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
@@ -73,6 +76,18 @@ struct DeviceOpening: Sendable {
             return .success(opened.saying(sizing).with(found))
         } catch {
             return .failure(error)
+        }
+    }
+
+    /// What every unit takes but for its backend's client, which claims for itself: the ring's node and doorbell, an epoll entry's;
+    /// for a file two writers or two of the kernel's threads for io_uring, the file and the io_uring.
+    private func claim(for subtype: String) throws(OpenFailure) -> ResourceClaim {
+        let need =
+            subtype == "file" ? ResourceNeed(threads: 2, descriptors: 6) : ResourceNeed(threads: 0, descriptors: 4)
+        do throws(BackendError) {
+            return try budget.claim(need)
+        } catch {
+            throw Self.failure(error)
         }
     }
 
@@ -174,6 +189,7 @@ struct DeviceOpening: Sendable {
         }
         var options = RBDOptions(image)
         options.locksInBackground = true
+        options.budget = budget
         options.apply(settings)
         do throws(BackendError) {
             let backend = try RBDBackend.open(

@@ -1,3 +1,4 @@
+internal import BlockBackend
 internal import ConfigFS
 internal import Configuration
 internal import Logging
@@ -21,6 +22,8 @@ struct TCMUService: Service {
     private let configuration: ServiceConfiguration
     private let logger: Logger
     private let gate: ModuleParameters
+    /// Threads and descriptors, for all that opens something.
+    private let budget = ResourceBudget.ofSystem()
     /// Each asks for a line per device in the log.
     private let statusRequests: AsyncStream<Void>
 
@@ -67,7 +70,7 @@ struct TCMUService: Service {
         let reporting = Task(executorPreference: ControlThread.shared) { await reportStatus(of: table) }
         defer { reporting.cancel() }
         // Nor for this one: what came before may take its time, and events are heard meanwhile.
-        let presence = BusPresence(configuration, logger: logger)
+        let presence = BusPresence(configuration, budget: budget, logger: logger)
         Task(executorPreference: ControlThread.shared) { await presence.begin(whenSettled: table) }
         let wasAsked = await withGracefulShutdownHandler {
             for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
@@ -103,6 +106,7 @@ struct TCMUService: Service {
             }
         }
         environment.portalGroups = portalGroups
+        environment.budget = budget
         return environment
     }
 

@@ -8,8 +8,10 @@ extension RBDBackend {
     ///   namespace, image, snapshot and features that will not do.
     public static func check(_ options: RBDOptions) throws(BackendError) {
         try options.validate()
+        let claim = try options.claim(group: nil)
+        defer { withExtendedLifetime(claim) {} }
         // Never the connection of a group: it may be another's, and a check leaves nothing behind.
-        let connection = try RadosConnections.shared.connect(ClientProfile(options), group: nil)
+        let connection = try RadosConnections.shared.connect(ClientProfile(options), group: nil, under: claim)
         let pool = try IOContext(connection, pool: options.pool, namespace: options.namespace)
         let image = try RBDImage(pool, options)
         // Reads the header, which the rights to open it do not say everything about.

@@ -119,15 +119,17 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     static func connectAndOpen(
         _ options: RBDOptions, _ notes: inout [String]
     ) throws(BackendError) -> RBDImage {
+        let claim = try options.claim(group: options.connectionGroup)
+        defer { withExtendedLifetime(claim) {} }
         let profile = ClientProfile(options)
-        let connection = try RadosConnections.shared.connect(profile, group: options.connectionGroup)
+        let connection = try RadosConnections.shared.connect(profile, group: options.connectionGroup, under: claim)
         do throws(BackendError) {
             notes = connection.cluster.context.notes
             return try openImage(options, connection)
         } catch {
             guard error.errno == blocklisted, connection.isShared else { throw error }
             RadosConnections.shared.retire(connection)
-            let fresh = try RadosConnections.shared.connect(profile, group: options.connectionGroup)
+            let fresh = try RadosConnections.shared.connect(profile, group: options.connectionGroup, under: claim)
             notes = fresh.cluster.context.notes
             notes.append(
                 """

@@ -1,4 +1,4 @@
-package import BlockBackend
+public import BlockBackend
 internal import SystemPackage
 
 /// Which image to serve and how to reach its cluster. Plain values; whoever reads the configuration fills them in.
@@ -46,6 +46,9 @@ public struct RBDOptions: Sendable, Equatable {
     /// Target port group whose number is noted in the image's metadata with each taking of the lock, as the original does for
     /// units with explicit ALUA; nil notes nothing.
     public var lockTag: UInt16?
+
+    /// Asked for threads and descriptors before anything connects. The daemon has one for all its units.
+    public var budget = ResourceBudget.none
 
     /// The head of `image` in `pool`, with the defaults for everything else.
     public init(pool: String, image: String) {

@@ -16,8 +16,13 @@ final class RadosConnections: Sendable {
 
     /// A connection of its own for a unit without a group, the group's for one with it.
     ///
+    /// - Parameter claim: that of the image which is to be opened (``RBDOptions/claim(group:)``): librados ends the process when
+    ///   it gets no thread, so nobody comes here without.
     /// - Throws: what connecting throws; EINVAL where the group's connection was made with other settings.
-    func connect(_ profile: ClientProfile, group name: String?) throws(BackendError) -> Connection {
+    func connect(
+        _ profile: ClientProfile, group name: String?, under claim: ResourceClaim
+    ) throws(BackendError) -> Connection {
+        defer { withExtendedLifetime(claim) {} }
         guard let name else { return Connection(cluster: try open(profile), group: nil) }
         let group = try groups.instance(name) { () throws(BackendError) in
             ConnectionGroup(name, profile, try open(profile))
@@ -35,6 +40,14 @@ final class RadosConnections: Sendable {
     /// recovers, and would keep every unit that comes back from opening.
     func retire(_ connection: Connection) {
         if let group = connection.group { groups.retire(group, of: group.name) }
+    }
+
+    /// Whether the connection of a group is there.
+    func hasGroup(_ name: String) -> Bool { groups.has(name) }
+
+    /// Whether a context for `profile` is there.
+    func hasContext(_ profile: ClientProfile) -> Bool {
+        contexts.has(ContextKey(profile: profile, conf: ConfStamp(profile.confPath)))
     }
 
     private func open(_ profile: ClientProfile) throws(BackendError) -> RadosCluster {

@@ -61,6 +61,12 @@ package final class SharedInstances<Key: Hashable & Sendable, Instance: AnyObjec
         places.withLock { $0[key]?.entry }?.drop(instance)
     }
 
+    /// Whether there is an instance of `key` now.
+    package func has(_ key: Key) -> Bool {
+        let entry = places.withLock { $0[key]?.entry }
+        return entry?.instance != nil
+    }
+
     /// Threads that ask for `key` at this moment.
     package func visitors(of key: Key) -> Int {
         places.withLock { $0[key]?.visitors ?? 0 }

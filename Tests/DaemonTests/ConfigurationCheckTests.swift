@@ -44,13 +44,13 @@ struct ConfigurationCheckTests {
         }
         var text = "file/"
         text.unicodeScalars.append(contentsOf: scalars)
-        for subtype in ConfigurationCheck.subtypes.map(\.name) {
+        for subtype in ConfigurationCheck.subtypes().map(\.name) {
             #expect(!ConfigurationCheck.verdict(text, subtype: subtype).isValid, "seed \(seed)")
         }
     }
 
     @Test("every subtype that is served has an object, and the other way round")
     func completeness() {
-        #expect(Set(ConfigurationCheck.subtypes.map(\.name)) == DeviceOpening.subtypes)
+        #expect(Set(ConfigurationCheck.subtypes().map(\.name)) == DeviceOpening.subtypes)
     }
 }

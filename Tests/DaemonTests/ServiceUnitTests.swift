@@ -79,6 +79,24 @@ struct ServiceUnitTests {
         #expect(try Self.values(key).isEmpty)
     }
 
+    @Test(
+        "systemd has nothing to say about it, whatever is beside it in a boot",
+        .enabled(if: access("/usr/bin/systemd-analyze", X_OK) == 0, "no systemd-analyze here"))
+    func verified() throws {
+        let tree = KernelTree()
+        let beside =
+            "rbd-target-api.service rbd-target-gw.service rtslib-fb-targetctl.service open-iscsi.service ceph.target"
+        tree.write("[Unit]\nWants=tcmud.service multi-user.target remote-fs.target \(beside)\n", to: "boot.target")
+        let unit = try Self.lines().map { $0.hasPrefix("ExecStart=") ? "ExecStart=/bin/true" : $0 }
+        tree.write(unit.joined(separator: "\n"), to: "tcmud.service")
+        let said = "\(tree.path)/said"
+        // Its own status says as much of the units beside it, which are the machine's.
+        _ = system(
+            "timeout 120 systemd-analyze verify '\(tree.path)/boot.target' '\(tree.path)/tcmud.service' > '\(said)' 2>&1"
+        )
+        #expect(!tree.read("said").contains("tcmud"), "\(tree.read("said"))")
+    }
+
     @Test("the daemon's own bounds are below systemd's")
     func bounds() throws {
         // Three times the limit of a stop, and half as much again for devices that hang (DeviceTable.stopAll).

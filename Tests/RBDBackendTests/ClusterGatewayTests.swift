@@ -14,7 +14,8 @@ final class GatewayImage {
     let options: RBDOptions
 
     init(_ options: RBDOptions) throws {
-        let connection = try RadosConnections.shared.connect(ClientProfile(options), group: nil)
+        let connection = try RadosConnections.shared.connect(
+            ClientProfile(options), group: nil, under: options.claim(group: nil))
         image = try RBDImage(IOContext(connection, pool: options.pool, namespace: options.namespace), options)
         lock = ImageLock(image)
         self.options = options

@@ -15,7 +15,8 @@ struct ClusterMirroringTests {
     ]
 
     private func role(_ options: RBDOptions) throws -> (role: MirrorRole, mode: MirrorMode?) {
-        let connection = try RadosConnections.shared.connect(ClientProfile(options), group: nil)
+        let connection = try RadosConnections.shared.connect(
+            ClientProfile(options), group: nil, under: options.claim(group: nil))
         let image = try RBDImage(IOContext(connection, pool: options.pool, namespace: options.namespace), options)
         return (try image.mirrorRole(), image.mirrorMode())
     }

@@ -1,4 +1,5 @@
-# Signals, closed descriptors, a full disk under the log: nothing of it takes a LUN down
+# Signals, closed descriptors, a full disk under the log, few descriptors and threads: nothing of it takes a LUN down
+# needs: ceph
 # timeout: 240
 ours || { say "the original ends by SIGHUP, and librados ends it for want of a thread; nothing to compare"; exit 0; }
 bytes=$((32 << 20))
@@ -57,6 +58,42 @@ umount "$LAB_STATE/full"
 start_as 'exec "$@" 2> >(sleep 0)'
 for number in $(seq 20); do kill -HUP "$daemon_pid"; sleep 0.02; done
 check "the LUN reads" reads "$file_disk"
+stop_daemon
+
+say "--- few descriptors, few threads"
+start_as 'ulimit -Hn 4096; ulimit -Sn 64; exec "$@"'
+daemon_log | grep -q 'RLIMIT_NOFILE: soft limit raised from 64 to 4096' || fail "nothing is said of the raised limit"
+equal "soft limit of descriptors" "$(awk '/^Max open files/ { print $4 }' "/proc/$daemon_pid/limits")" 4096
+groups=$LAB_STATE/groups
+mkdir -p "$groups" && mount -t cgroup2 none "$groups" || fail "no cgroup2"
+echo +pids > "$groups/cgroup.subtree_control" || fail "no controller pids"
+mkdir "$groups/daemon" && echo "$daemon_pid" > "$groups/daemon/cgroup.procs" || fail "no group"
+threads() { ls "/proc/$daemon_pid/task" | wc -l; }
+descriptors() { ls "/proc/$daemon_pid/fd" | wc -l; }
+note "$(threads) threads, $(descriptors) descriptors with a file LUN"
+rbd_image one "$bytes"
+rbd_image two "$bytes"
+make_lun one rbd/rbd/one "$bytes"
+attach one
+check "the first RBD LUN is written" writes "$disk"
+note "$(threads) threads, $(descriptors) descriptors with an RBD LUN"
+for more in 0 1 4 10 16; do
+    echo $(($(< "$groups/daemon/pids.current") + more)) > "$groups/daemon/pids.max"
+    declare_lun two rbd/rbd/two "$bytes" || fail "configfs refuses two"
+    status=0
+    enable_lun two || status=$?
+    equal "a second RBD LUN with $more threads left: EAGAIN" "$status" 11
+    daemon_alive || fail "the daemon has ended for want of a thread"
+    rmdir "$(device_directory two)"
+done
+daemon_log | grep -q 'not enough threads: .*pids.max of /daemon\|not enough threads: .*pids.max of .*/daemon' ||
+    fail "the limit is not named"
+check "the first one is written on" writes "$disk"
+echo max > "$groups/daemon/pids.max"
+make_lun two rbd/rbd/two "$bytes"
+note "$(threads) threads, $(descriptors) descriptors with two RBD LUNs"
+remove_lun two
+remove_lun one
 remove_lun a
 stop_daemon
 kernel_log_clean
