@@ -48,7 +48,7 @@ extension LogicalUnit where Backend: ~Copyable {
     private mutating func beginAnew(_ command: consuming PendingCommand) {
         let slot = command.slot
         // A command of an initiator says itself what it is; state of the unit and overlapping commands are looked at anew.
-        guard slots[slot].pointee.reply != nil else { return dispatch(command) }
+        guard slots[slot].pointee.reply != nil else { return dispatchAnew(command) }
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
         restart(command)
     }

@@ -200,6 +200,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     }
 
     /// Copies everything out of the entry, before any completion can overwrite it, and dispatches.
+    @inline(__always)
     private mutating func begin(_ command: consuming PendingCommand, _ entry: RingEntry) throws(RingError) {
         let slot = command.slot
         let record = slots[slot]

@@ -39,12 +39,24 @@ public struct CommandRing: ~Copyable {
     private let lengthsMask: Int
     private var oldest = 0
     private var newest = 0
+    /// The next three, as bits: with a `Bool` among its fields the compiler asks an outlined function for each access whether
+    /// an optional ring is there, 30 instructions per command.
+    private var marks: UInt8 = 0
     /// The entry at the ring's start was taken and marked, and has not been written over.
-    var startIsMarked = false
+    var startIsMarked: Bool {
+        get { marks & 1 != 0 }
+        set { marks = newValue ? marks | 1 : marks & ~1 }
+    }
     /// It is a pad or a notice that the tail has passed, which the kernel has not been shown.
-    var startIsPassed = false
+    var startIsPassed: Bool {
+        get { marks & 2 != 0 }
+        set { marks = newValue ? marks | 2 : marks & ~2 }
+    }
     /// The ring was found to have been reset by others; nothing is written to it any more.
-    var wasReset = false
+    var wasReset: Bool {
+        get { marks & 4 != 0 }
+        set { marks = newValue ? marks | 4 : marks & ~4 }
+    }
 
     /// How far ahead of the entry being read the memory is asked for: four entries of an ordinary READ or WRITE.
     private static let prefetchDistance = 512
