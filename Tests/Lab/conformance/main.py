@@ -13,12 +13,14 @@ import causes as causes_module
 import report
 from measured import Measured
 from suites import FAILED, NOT_RUN, PASSED, Unreadable
-from targets import ALL, COLUMNS, PSCSI
+from targets import ALL, COLUMNS, NEWER, PSCSI
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent.parent
 LAB = HERE.parent / "lab"
 RAW = PROJECT / ".lab" / "conformance"
+#: Where `trixie` puts the newer suite; the guest sees it below its own view of the project.
+TRIXIE = PROJECT / ".lab" / "trixie"
 DOCUMENT = PROJECT / "docs" / "conformance.md"
 PACKAGES = ("libiscsi-bin", "sg3-utils", "tcmu-runner", "ceph-common", "open-iscsi")
 
@@ -51,6 +53,9 @@ def _versions(measured):
     # Of the measurement, which --reuse may print long after; more than one when targets were measured apart.
     commits = sorted({one.commit for one in measured if one.target.ours})
     rows = [["commit", ", ".join(commits)], ["guest kernel (User-Mode Linux)", ", ".join(kernels)]]
+    newer = TRIXIE / "version"
+    if newer.exists():
+        rows.append(["libiscsi-bin of Debian 13", newer.read_text().strip()])
     return rows + [[name, _output("dpkg-query", "-W", "-f", "${Version}", name)] for name in PACKAGES]
 
 
@@ -62,7 +67,9 @@ def _boot(target, options, directory, commit):
     wanted = options.suite or target.suites
     command = [LAB, "run", target.job, "--daemon", target.daemon, "--results", directory,
                "--set", f"CONFORMANCE_BYTES={target.mebibytes << 20}", "--set", f"CONFORMANCE_SUITES={' '.join(wanted)}",
-               "--set", f"CONFORMANCE_SG={0 if options.no_sg or target is PSCSI else 1}"]
+               "--set", f"CONFORMANCE_SG={0 if options.no_sg or target is PSCSI or target.newer else 1}"]
+    if target.newer:
+        command += ["--set", f"CONFORMANCE_TOOL=/mnt/project/{(TRIXIE / 'iscsi-test-cu').relative_to(PROJECT)}"]
     if target.daemon == "tcmud":
         # A target without a daemon needs no build, but the lab wants some program to name.
         command += ["--binary", options.binary or "/bin/true"]
@@ -101,10 +108,11 @@ def _show(one):
 
 def _document(measured):
     columns = [one for one in measured if one.target in COLUMNS]
-    proofs = [one for one in measured if one.target not in COLUMNS]
+    newer = [one for one in measured if one.target in NEWER]
+    proofs = [one for one in measured if one.target not in COLUMNS + NEWER]
     without_daemon = {title for one in measured if one.target.name in ("lio", "pscsi") for title in one.failures()}
     causes = causes_module.Causes(causes_module.read(), without_daemon)
-    text, problems = report.document(columns, proofs, causes, _versions(measured))
+    text, problems = report.document(columns, proofs, causes, _versions(measured), newer)
     problems += [f"{one.target.title}: the lab ended with status {one.status}" for one in proofs if one.status]
     DOCUMENT.write_text(text)
     print(f"\nwritten: {DOCUMENT.relative_to(PROJECT)}")
@@ -129,6 +137,8 @@ def main():
         # A copy: a build during the run must not change what is measured.
         options.raw.mkdir(parents=True, exist_ok=True)
         options.binary = shutil.copy(options.binary, options.raw / "tcmud")
+    if not options.reuse and any(target.newer for target in chosen):
+        subprocess.run([HERE / "trixie", TRIXIE], check=True)
     try:
         measured = [_measure(target, options, commit) for target in chosen]
     except Unreadable as error:

@@ -7,7 +7,7 @@ import suites as suites_module
 from suites import FAILED, NOT_RUN, PASSED, missing_notes
 
 #: Tests of family ALL that must pass in each of ours.
-PASSED_BAR = 224
+PASSED_BAR = 219
 #: Skip notes, of any kind, that ours may print.
 NOTES_BAR = 40
 

@@ -48,7 +48,7 @@ def _titles(columns):
     return [column.target.title for column in columns]
 
 
-def summary(columns):
+def summary(columns, checks=True):
     rows = [
         ("tests", lambda one: len(one.tests())),
         ("passed", lambda one: one.count(PASSED)),
@@ -57,6 +57,8 @@ def summary(columns):
         ("not run", lambda one: one.count(NOT_RUN)),
         ("skip notes", lambda one: len(one.notes())),
         ('of these "not implemented"', lambda one: len(one.missing())),
+    ]
+    rows += [] if not checks else [
         ("sg3-utils checks", lambda one: len(one.checks)),
         ("as they should be", lambda one: one.count_checks(sgchecks.PASSED)),
         ("command not served", lambda one: one.count_checks(sgchecks.MISSING)),
@@ -107,11 +109,30 @@ def _named(titles):
     return ", ".join(f'"{title[4:]}"' if title.startswith("sg: ") else title for title in titles)
 
 
+NEWER = """\
+The same LUNs, each in a fresh boot again, with the suite of Debian 13, which has {tests} tests.
+"""
+
+
+def newer_suite(newer, causes):
+    """A newer release of the suite: totals, and failures with their causes. And those without one."""
+    if not newer:
+        return "", []
+    parts, problems = [NEWER.format(tests=max(len(one.tests()) for one in newer)), summary(newer, checks=False)], []
+    for column in newer:
+        text, unexplained, _ = failures(column, causes)
+        parts.append(f"### {column.target.title}, newer suite\n\n{text}")
+        problems += [f"{column.target.title}, newer suite: unexplained: {title}" for title in unexplained]
+        if column.status:
+            problems.append(f"{column.target.title}, newer suite: the lab ended with status {column.status}")
+    return "\n".join(parts), problems
+
+
 def failures(column, causes):
     """A target's failures, one list item per cause in the order of its first test; and those without a cause."""
     grouped, unexplained = {}, []
     for title in column.failures():
-        cause = causes.find(column.target.name, title)
+        cause = causes.find(column.target.explained_as, title)
         if cause is None:
             unexplained.append(title)
         else:
@@ -128,7 +149,7 @@ def kernel_table(columns, proofs, titles):
     return _table(["test"] + _titles(shown), [[title] + [one.verdict(title) for one in shown] for title in titles])
 
 
-def document(columns, proofs, causes, versions):
+def document(columns, proofs, causes, versions, newer=()):
     """The whole text, and what of it must not be: unmet bars and failures without a cause."""
     parts, problems, kernel_titles, judged = [], [], [], []
     lio = next(column for column in columns if column.target.name == "lio")
@@ -151,6 +172,10 @@ def document(columns, proofs, causes, versions):
     parts.append("## Bars\n\n" + _table(["target", "what", "wanted", "measured", "met"], judged))
     parts.append("## Suites\n\nPassed / failed / skipped.\n\n" + suite_table(columns))
     parts.append("## Failures and their causes\n\n" + "\n".join(lists))
+    text, more = newer_suite(newer, causes)
+    problems += more
+    if text:
+        parts.append("## The newer suite\n\n" + text)
     parts.append("## Kernel share\n\n" + KERNEL_SHARE + "\n" + kernel_table(columns, proofs, kernel_titles))
     parts.append("## Skip notes\n\n" + note_table(columns))
     parts.append("## sg3-utils checks\n\n" + check_table(columns))

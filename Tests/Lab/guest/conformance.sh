@@ -9,6 +9,8 @@ results=$LAB_SHARE/results
 suite_limit=${CONFORMANCE_LIMIT:-300}
 # Tests/Lab/conformance/targets.py says how large and why.
 conformance_bytes=${CONFORMANCE_BYTES:-$((64 << 20))}
+# The suite's program; another release of it where the host's side says so.
+tool=${CONFORMANCE_TOOL:-iscsi-test-cu}
 conformance_url=iscsi://$portal/$iscsi_name/0
 
 # suite_urls SUITE: two sessions for the multipath suite. The others get one: tests that need a second initiator log one in
@@ -21,14 +23,14 @@ suite_urls() {
 # suite_alive: the LUN answers TEST UNIT READY.
 suite_alive() {
     local text
-    text=$(limit 60 iscsi-test-cu --test=ALL.TestUnitReady.Simple "$conformance_url" 2>&1)
+    text=$(limit 60 "$tool" --test=ALL.TestUnitReady.Simple "$conformance_url" 2>&1)
     [[ $text == *"Simple ...passed"* ]]
 }
 
 # suite_process TESTS FILE: one process of the tool, its output and exit status added to FILE; the status in $status.
 suite_process() {
     status=0
-    limit "$suite_limit" stdbuf -oL iscsi-test-cu --dataloss --allow-sanitize --test="$1" \
+    limit "$suite_limit" stdbuf -oL "$tool" --dataloss --allow-sanitize --test="$1" \
         "${urls[@]}" >> "$2" 2>&1 || status=$?
     # The line before may have no end when the process was killed.
     printf '\n=== exit status %d\n' "$status" >> "$2"
@@ -68,7 +70,7 @@ run_suites() {
     local suite tests wanted=${CONFORMANCE_SUITES:-}
     mkdir -p "$results/suites"
     uname -r > "$results/kernel.txt"
-    iscsi-test-cu --list | grep '^ALL\.' > "$results/list.txt" || fail "no list of tests"
+    "$tool" --list | grep '^ALL\.' > "$results/list.txt" || fail "no list of tests"
     for suite in $(sed -nE 's/^ALL\.([^.]+)$/\1/p' "$results/list.txt"); do
         [[ -z $wanted || " $wanted " == *" $suite "* ]] || continue
         mapfile -t tests < <(sed -nE "s/^ALL\\.$suite\\.(.+)$/\\1/p" "$results/list.txt")
