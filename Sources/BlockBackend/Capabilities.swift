@@ -26,6 +26,10 @@ public struct BackendCapabilities: Sendable, Equatable {
     /// unit emulates it.
     public var nativeCompareAndWriteBytes: UInt64 = 0
 
+    /// Others may write the medium at the same time and nothing keeps them from it: only what the backend does in one
+    /// step is atomic.
+    public var hasOtherWriters = false
+
     /// An extent of at most this many bytes that lies within one naturally aligned window of this size is written
     /// all or nothing, also when power or the daemon fails; a power of two, or 0 where that is not promised.
     public var atomicWriteBytes: UInt64 = 0
@@ -36,8 +40,8 @@ public struct BackendCapabilities: Sendable, Equatable {
     /// `survey` of `.space` knows how many bytes can still be allocated.
     public var reportsSpace = false
 
-    /// Size in bytes that transfers should be multiples of for best speed, such as an object's or a stripe's;
-    /// 0 where nothing is known.
+    /// Size in bytes that transfers should be multiples of for best speed, such as an object's or a stripe's; 0 where
+    /// nothing is known: file systems lay themselves out by it, so a guess is worse than none.
     public var optimalTransferBytes: UInt64 = 0
 
     /// Largest buffer count of one vectored operation.

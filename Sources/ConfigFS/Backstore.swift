@@ -58,6 +58,15 @@ public struct Backstore: Sendable {
         try file("attrib", "emulate_write_cache").flag()
     }
 
+    /// Whether LIO's core answers PERSISTENT RESERVE, RESERVE and RELEASE for the device: `attrib/emulate_pr` and, which is
+    /// about who answers them, `attrib/pgr_support`. Kernels too old for either file do.
+    public func servesReservations() throws(ConfigFSError) -> Bool {
+        for name in ["emulate_pr", "pgr_support"] where try file("attrib", name).countIfPresent() == 0 {
+            return false
+        }
+        return true
+    }
+
     /// What becomes of the commands a reset finds in the ring; the numbers are the kernel's.
     public enum RingReset: Int, Sendable {
         /// They fail BUSY and come again.

@@ -53,6 +53,15 @@ struct FactsReader: Sendable {
     /// - Throws: if the serial or the list of groups cannot be read.
     func read() throws(ConfigFSError) -> Reading {
         var reading = Reading(facts: BackstoreFacts(serial: try backstore.unitSerial()))
+        reading.facts.servesReservations = try backstore.servesReservations()
+        if !reading.facts.isNamed {
+            reading.skipped.append(
+                """
+                NAA and T10 designators, VPD page 80h and EXTENDED COPY, since wwn/vpd_unit_serial is not set: without a \
+                serial number of its own nothing tells the LUN from others. Write one before initiators use it over \
+                several paths
+                """)
+        }
         var support = TargetPortGroupSupport.none
         for name in try backstore.targetPortGroupNames() {
             let group: TargetPortGroupAttributes

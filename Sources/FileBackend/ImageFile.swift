@@ -199,7 +199,6 @@ struct ImageFile: ~Copyable {
             }
             return
         }
-        capabilities.optimalTransferBytes = UInt64(clamping: facts.st_blksize)
         capabilities.reportsAllocation = FileSurvey.tellsHoles(descriptor)
         capabilities.reportsSpace = true
         if !capabilities.readOnly, canPunchHoles() {

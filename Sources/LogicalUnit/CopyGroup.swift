@@ -38,8 +38,8 @@ public final class CopyGroup: Sendable {
         _ = members.withLock { $0.removeValue(forKey: profile.copyIdentity) }
     }
 
-    /// The unit has learned by which designator initiators name it.
-    func announce(_ identity: CopyIdentity, designator: [UInt8]) {
+    /// The unit has learned by which designator initiators name it; nil for none.
+    func announce(_ identity: CopyIdentity, designator: [UInt8]?) {
         members.withLock { $0[identity]?.designator = designator }
     }
 

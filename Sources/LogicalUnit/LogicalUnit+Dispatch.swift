@@ -62,10 +62,9 @@ extension LogicalUnit where Backend: ~Copyable {
             .reportSupportedTaskManagementFunctions:
             answerFromProfile(command, decoded)
         case .modeSelect(let select): modeSelect(command, select)
-        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy,
+        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy, .receiveCopyResults,
             .reportSupportedOperationCodes:
             awaitFacts(command, .paths)
-        case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
         }
     }
 

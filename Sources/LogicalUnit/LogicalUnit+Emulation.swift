@@ -18,7 +18,7 @@ extension LogicalUnit where Backend: ~Copyable {
                 allocationLength: allocationLength)
         case .modeSense(let sense):
             do throws(Sense) {
-                let data = try modes.response(to: sense)
+                let data = try modes.response(to: sense, capacity: profile.capacity)
                 send(command, data, allocationLength: UInt32(sense.allocationLength))
             } catch {
                 finish(command, .check(error))
@@ -38,7 +38,7 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func modeSelect(_ command: consuming PendingCommand, _ select: ModeSelect) {
         let list = parameterList(command.slot, length: Int(select.parameterListLength))
         let wasCached = modes.writeCacheEnabled
-        let sense = list.withUnsafeBytes { modes.select(select, delivered: $0) }
+        let sense = list.withUnsafeBytes { modes.select(select, delivered: $0, capacity: profile.capacity) }
         isWriteProtected = modes.isWriteProtected
         if let sense { return finish(command, .check(sense)) }
         guard wasCached && !modes.writeCacheEnabled else { return sendNothing(command) }
@@ -71,10 +71,15 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func answerFromFacts(
         _ command: consuming PendingCommand, _ decoded: Command, _ facts: BackstoreFacts
     ) {
+        // A unit without a name cannot be told from others in a copy's parameter list; INQUIRY says so, too (3PC).
+        if decoded.isThirdPartyCopy, !facts.isNamed {
+            return finish(command, .check(.invalidCommandOperationCode))
+        }
         switch decoded {
         case .inquiry(let inquiry):
             guard let code = inquiry.vitalProductPage else {
-                let standard = StandardInquiry(targetPortGroupSupport: facts.targetPortGroupSupport)
+                let standard = StandardInquiry(
+                    targetPortGroupSupport: facts.targetPortGroupSupport, thirdPartyCopy: facts.isNamed)
                 return send(command, standard.bytes, allocationLength: UInt32(inquiry.allocationLength))
             }
             let identity = UnitIdentity(
@@ -83,7 +88,8 @@ extension LogicalUnit where Backend: ~Copyable {
                 identity: identity, limits: advertisement.limits, provisioning: advertisement.provisioning,
                 mediumRotationRate: advertisement.mediumRotationRate, commands: advertisement.commands,
                 thresholdExponent: advertisement.thresholdExponent,
-                thirdPartyCopy: ThirdPartyCopy(.served(blockSize: profile.capacity.blockSize)))
+                thirdPartyCopy: facts.isNamed
+                    ? ThirdPartyCopy(.served(blockSize: profile.capacity.blockSize)) : nil)
             guard let page = vital.page(code) else {
                 return finish(command, .check(VitalProductData.unsupportedPage))
             }
@@ -92,16 +98,25 @@ extension LogicalUnit where Backend: ~Copyable {
             reportTargetPortGroups(command, report, facts)
         case .setTargetPortGroups(let set): setTargetPortGroups(command, set, facts)
         case .extendedCopy(let copy): extendedCopy(command, copy, facts)
-        case .reportSupportedOperationCodes(let report):
-            do throws(Sense) {
-                let data = try report.response(
-                    advertisement.commands, targetPortGroups: !facts.targetPortGroups.isEmpty,
-                    setTargetPortGroups: facts.port != nil && facts.targetPortGroupSupport.isExplicit)
-                send(command, data, allocationLength: report.allocationLength)
-            } catch {
-                finish(command, .check(error))
-            }
+        case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
+        case .reportSupportedOperationCodes(let report): reportOperationCodes(command, report, facts)
         default: preconditionFailure("\(decoded) is not answered from configfs")
+        }
+    }
+
+    private mutating func reportOperationCodes(
+        _ command: consuming PendingCommand, _ report: ReportSupportedOperationCodes, _ facts: BackstoreFacts
+    ) {
+        do throws(Sense) {
+            let data = try report.response(
+                advertisement.commands,
+                surroundings: ReportSupportedOperationCodes.Surroundings(
+                    targetPortGroups: !facts.targetPortGroups.isEmpty,
+                    setTargetPortGroups: facts.port != nil && facts.targetPortGroupSupport.isExplicit,
+                    reservations: facts.servesReservations, thirdPartyCopy: facts.isNamed))
+            send(command, data, allocationLength: report.allocationLength)
+        } catch {
+            finish(command, .check(error))
         }
     }
 
@@ -133,5 +148,14 @@ extension LogicalUnit where Backend: ~Copyable {
     func zeroRest(_ slot: Int, from count: UInt64) {
         let buffer = slots[slot].pointee.segmentBytes
         if buffer > count { slots.segments(slot).zero(from: Int(count), length: Int(buffer - count)) }
+    }
+}
+
+extension Command {
+    fileprivate var isThirdPartyCopy: Bool {
+        switch self {
+        case .extendedCopy, .receiveCopyResults: true
+        default: false
+        }
     }
 }

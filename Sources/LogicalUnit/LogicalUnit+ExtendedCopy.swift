@@ -43,7 +43,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// Finds the units of every segment, and checks their blocks, before anything is moved.
     private func plan(
-        _ list: CopyList, _ form: ExtendedCopy.ListIdentifierLength, own designator: [UInt8]
+        _ list: CopyList, _ form: ExtendedCopy.ListIdentifierLength, own designator: [UInt8]?
     ) throws(Sense) -> CopyRun {
         if list.keepsStatus, copies[list.listIdentifier]?.isInProgress == true {
             throw .invalidFieldInParameterList(byte: 0)
@@ -67,7 +67,7 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     private func endpoint(
-        _ list: CopyList, _ index: Int, own: [UInt8]
+        _ list: CopyList, _ index: Int, own: [UInt8]?
     ) throws(Sense) -> (CopyRun.Endpoint, Capacity) {
         guard list.units.indices.contains(index) else { throw .copyTargetDeviceNotReachable }
         let unit = list.units[index]

@@ -48,7 +48,7 @@ public struct UnitProfile: Sendable {
 /// What configfs says about a unit's backstore; it may change at any time, and is not yet there when the unit is
 /// added, since rtslib writes serial, ALUA groups and LUNs afterwards.
 public struct BackstoreFacts: Sendable, Equatable {
-    /// `wwn/vpd_unit_serial`.
+    /// `wwn/vpd_unit_serial`; empty while none is set.
     public var serial: String
     /// The enabled target port, if exactly one port group is enabled here.
     public var port: UnitIdentity.Port?
@@ -60,6 +60,11 @@ public struct BackstoreFacts: Sendable, Equatable {
     public var implicitTransitionSeconds: UInt8
     /// Whom LIO excludes; nil where that was not asked for, or could not be read.
     public var exclusion: Exclusion?
+    /// The kernel answers PERSISTENT RESERVE, RESERVE and RELEASE: `emulate_pr`.
+    public var servesReservations = true
+
+    /// The unit has a name of its own.
+    public var isNamed: Bool { !serial.isEmpty }
 
     /// Facts from their parts.
     public init(
@@ -102,7 +107,10 @@ struct Advertisement {
         commands = CommandSet(
             unmap: canUnmap, writeAtomic: limits.atomic != nil,
             blockErase: canUnmap && readsZeros,
-            cryptographicErase: false)
+            cryptographicErase: false,
+            compareAndWrite: limits.maximumCompareAndWriteBlocks > 0,
+            // Read, combined and written: others would come between.
+            orWrite: !capabilities.hasOtherWriters)
         let bytes = profile.capacity.blocks &* blockSize
         softThresholdBytes = capabilities.reportsSpace && canUnmap ? bytes / 10 : nil
         // 1 MiB, for any block size.
@@ -133,19 +141,48 @@ struct Advertisement {
             unmap = BlockLimits.Unmap(
                 maximumBlocks: UInt32(clamping: min(discard.maximumBytes / blockSize, longestUnmapBlocks)),
                 maximumDescriptors: UInt32(Limits.unmapDescriptors),
-                granularity: UInt32(clamping: max(discard.granularity / blockSize, 1)),
+                granularity: UInt32(clamping: max(toldGranularity(discard) / blockSize, 1)),
                 alignment: UInt32(clamping: discard.alignment / blockSize))
         }
-        let atomic = min(capabilities.atomicWriteBytes / blockSize, UInt64(transfer))
         return BlockLimits(
             maximumTransferBlocks: transfer,
             optimalTransferBlocks: granularity == 0 ? transfer : transfer / granularity * granularity,
             optimalTransferGranularity: UInt16(clamping: granularity),
-            maximumCompareAndWriteBlocks: UInt8(clamping: min(UInt64(transfer) / 2, 255)), unmap: unmap,
-            atomic: atomic == 0 || capabilities.readOnly
-                ? nil
-                : BlockLimits.Atomic(
-                    maximumBlocks: UInt32(clamping: atomic),
-                    windowBlocks: capabilities.atomicWriteBytes / blockSize))
+            maximumCompareAndWriteBlocks: compareAndWriteBlocks(transfer, blockSize, capabilities), unmap: unmap,
+            atomic: atomic(transfer, blockSize, capabilities))
+    }
+
+    /// Bound: Windows 11 does not retrim units of smaller granules, or writes all of them again. Smaller UNMAPs are carried
+    /// out all the same.
+    private static let smallestToldGranule: UInt64 = 64 << 10
+
+    private static func toldGranularity(_ discard: DiscardCapability) -> UInt64 {
+        let isDivisor = discard.granularity > 0 && smallestToldGranule % discard.granularity == 0
+        return isDivisor ? smallestToldGranule : discard.granularity
+    }
+
+    /// Atomic against everything that writes the medium: the unit's own emulation is that where the unit is all there is,
+    /// and the backend's one step everywhere, but not with a cache of others' in between.
+    private static func compareAndWriteBlocks(
+        _ transfer: UInt32, _ blockSize: UInt64, _ capabilities: BackendCapabilities
+    ) -> UInt8 {
+        let emulated = UInt64(transfer) / 2
+        guard capabilities.hasOtherWriters else { return UInt8(clamping: min(emulated, 255)) }
+        if capabilities.volatileCache { return 0 }
+        return UInt8(clamping: min(emulated, capabilities.nativeCompareAndWriteBytes / blockSize))
+    }
+
+    /// The longest power of two that fits into a transfer and into the backend's window, and that as alignment too: both
+    /// divide the window, so that no write as page B0h has it crosses into the next one. Writes at other places that do not
+    /// cross are taken all the same.
+    private static func atomic(
+        _ transfer: UInt32, _ blockSize: UInt64, _ capabilities: BackendCapabilities
+    ) -> BlockLimits.Atomic? {
+        let window = capabilities.atomicWriteBytes / blockSize
+        // Bound: TRANSFER LENGTH of WRITE ATOMIC(16) has 16 bits.
+        let fitting = min(window, UInt64(transfer), 1 << 15)
+        guard fitting > 0, !capabilities.readOnly else { return nil }
+        let longest = UInt32(1) << UInt32(63 - fitting.leadingZeroBitCount)
+        return BlockLimits.Atomic(maximumBlocks: longest, alignmentBlocks: longest, windowBlocks: window)
     }
 }

@@ -37,6 +37,7 @@ extension RBDImage {
                 "rbd_cache is forced on by pool or image metadata; the unit reports a volatile write cache")
         }
         if !capabilities.readOnly {
+            capabilities.hasOtherWriters = hasExclusiveLock() == false
             noteHazards(settings, &notes)
             // A cache writes back in pieces of its own, and a journal's replay may end between two of one write.
             let hasPersistentCache = settings["rbd_persistent_cache_mode"].map { $0 != "disabled" } ?? false
@@ -74,7 +75,8 @@ extension RBDImage {
         }
         if hasExclusiveLock() == false {
             notes.append(
-                "the image lacks the exclusive-lock feature: nothing keeps a second gateway from writing it")
+                "the image lacks the exclusive-lock feature: nothing keeps a second gateway from writing it, so that neither ORWRITE nor COMPARE AND WRITE of more than librbd does in one step is served"
+            )
         }
     }
 }

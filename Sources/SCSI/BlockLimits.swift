@@ -27,12 +27,14 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         /// MAXIMUM ATOMIC TRANSFER LENGTH, in blocks: at least one, and no more than
         /// ``BlockLimits/maximumTransferBlocks``.
         public var maximumBlocks: UInt32
-        /// ATOMIC ALIGNMENT, in blocks: a first LBA is a multiple of it; 0 and 1 ask for nothing.
+        /// ATOMIC ALIGNMENT, in blocks: a first LBA should be a multiple of it; 0 and 1 ask for nothing. With a window it
+        /// is a recommendation: one equal to ``maximumBlocks`` never crosses into the next window, and what does not
+        /// cross is taken.
         public var alignmentBlocks: UInt32
         /// ATOMIC TRANSFER LENGTH GRANULARITY, in blocks: a length is a multiple of it; 0 and 1 ask for nothing.
         public var granularityBlocks: UInt32
         /// A write lies within one naturally aligned window of so many blocks; 0 asks for nothing. Page B0h has no
-        /// field for it, so that it should be met by what initiators do anyway: writes at natural alignment.
+        /// field for it: ``maximumBlocks`` divides it, and ``alignmentBlocks`` is the same.
         public var windowBlocks: UInt64
 
         /// Limits from their parts.
@@ -91,14 +93,11 @@ extension MediumAccess {
         guard blocks <= atomic.maximumBlocks, blocks.isMultiple(of: max(atomic.granularityBlocks, 1)) else {
             return .invalidFieldInCDB(byte: 12)
         }
-        guard lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) else {
-            return .invalidFieldInCDB(byte: 2)
+        guard atomic.windowBlocks > 0 else {
+            return lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) ? nil : .invalidFieldInCDB(byte: 2)
         }
-        if atomic.windowBlocks > 0 {
-            let left = atomic.windowBlocks - lba % atomic.windowBlocks
-            guard UInt64(blocks) <= left else { return .invalidFieldInCDB(byte: 2) }
-        }
-        return nil
+        let left = atomic.windowBlocks - lba % atomic.windowBlocks
+        return UInt64(blocks) <= left ? nil : .invalidFieldInCDB(byte: 2)
     }
 }
 

@@ -11,11 +11,18 @@ public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
     public var blockErase: Bool
     /// SANITIZE with CRYPTOGRAPHIC ERASE: the medium is encrypted with a key that can be changed.
     public var cryptographicErase: Bool
+    /// COMPARE AND WRITE: it is atomic against whatever writes the medium.
+    public var compareAndWrite: Bool
+    /// ORWRITE: it is, too.
+    public var orWrite: Bool
 
     /// A set from its parts.
     public init(
-        unmap: Bool = true, writeAtomic: Bool = true, blockErase: Bool = true, cryptographicErase: Bool = true
+        unmap: Bool = true, writeAtomic: Bool = true, blockErase: Bool = true, cryptographicErase: Bool = true,
+        compareAndWrite: Bool = true, orWrite: Bool = true
     ) {
+        self.compareAndWrite = compareAndWrite
+        self.orWrite = orWrite
         self.unmap = unmap
         self.writeAtomic = writeAtomic
         self.blockErase = blockErase
@@ -34,6 +41,8 @@ public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
         switch code {
         case .unmap: unmap
         case .writeAtomic16: writeAtomic
+        case .compareAndWrite: compareAndWrite
+        case .orWrite16: orWrite
         default: true
         }
     }

@@ -68,7 +68,7 @@ extension CommandUsage {
         case .sanitize: return SanitizeAction.allCases.filter { commands.serves($0) }.map(sanitize)
         case .logSense: return [CommandUsage([raw, 0, 0xFF, 0xFF, 0, 0xFF, 0xFF, 0xFF, 0xFF, control])]
         case .modeSelect10: return [CommandUsage([raw, 0x10, 0, 0, 0, 0, 0, 0xFF, 0xFF, control])]
-        // LLBAA and DBD: there are no block descriptors
+        // LLBAA and DBD
         case .modeSense10: return [CommandUsage([raw, 0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, control])]
         case .thirdPartyCopyOut: return ThirdPartyCopyOut.allCases.map(copyOut)
         case .thirdPartyCopyIn: return ThirdPartyCopyIn.allCases.map(copyIn)

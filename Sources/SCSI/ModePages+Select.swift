@@ -6,26 +6,33 @@ extension ModePages {
     /// an initiator can send back what it was given; PS is not looked at. The page code is that of the list; the
     /// original looks for it in the CDB, where it is not.
     ///
-    /// - Parameter delivered: the data-out bytes; those beyond PARAMETER LIST LENGTH are not looked at.
+    /// A block descriptor has to name what is so (``ModeBlockDescriptor``).
+    ///
+    /// - Parameters:
+    ///   - delivered: the data-out bytes; those beyond PARAMETER LIST LENGTH are not looked at.
+    ///   - capacity: of the unit.
     /// - Returns: `nil` for GOOD; PARAMETER LIST LENGTH ERROR where the header or a page is cut or fewer bytes
     ///   were delivered than the CDB says; INVALID FIELD IN PARAMETER LIST, with a pointer, for anything that
     ///   would change and cannot.
-    public mutating func select(_ command: ModeSelect, delivered: UnsafeRawBufferPointer) -> Sense? {
+    public mutating func select(
+        _ command: ModeSelect, delivered: UnsafeRawBufferPointer, capacity: Capacity
+    ) -> Sense? {
         let length = Int(command.parameterListLength)
         guard length > 0 else { return nil }
         guard delivered.count >= length else { return .parameterListLengthError }
         do throws(Sense) {
-            self = try changed(by: UnsafeRawBufferPointer(rebasing: delivered[..<length]), command.form)
+            self = try changed(by: UnsafeRawBufferPointer(rebasing: delivered[..<length]), command.form, capacity)
             return nil
         } catch {
             return error
         }
     }
 
-    private func changed(by list: UnsafeRawBufferPointer, _ form: CDBForm) throws(Sense) -> ModePages {
-        try Self.checkHeader(list, form)
+    private func changed(
+        by list: UnsafeRawBufferPointer, _ form: CDBForm, _ capacity: Capacity
+    ) throws(Sense) -> ModePages {
         var result = self
-        var offset = form.modeHeaderLength
+        var offset = try Self.pagesOffset(list, form, capacity)
         while offset < list.count {
             let page = try page(at: offset, in: list)
             result.adopt(page, at: offset, in: list)
@@ -34,16 +41,26 @@ extension ModePages {
         return result
     }
 
-    /// MEDIUM TYPE must be that of a disk and BLOCK DESCRIPTOR LENGTH zero, since MODE SENSE returns none. MODE
-    /// DATA LENGTH and the device-specific byte are reserved in a MODE SELECT and initiators send back what
-    /// MODE SENSE gave them.
-    private static func checkHeader(_ list: UnsafeRawBufferPointer, _ form: CDBForm) throws(Sense) {
-        guard list.count >= form.modeHeaderLength else { throw .parameterListLengthError }
-        let (mediumType, descriptors) = form == .six ? (1, 3..<4) : (2, 6..<8)
+    /// Where the pages of a list begin, behind header and block descriptor.
+    ///
+    /// MEDIUM TYPE must be that of a disk, and BLOCK DESCRIPTOR LENGTH none or one. MODE DATA LENGTH and the
+    /// device-specific byte are reserved in a MODE SELECT and initiators send back what MODE SENSE gave them.
+    private static func pagesOffset(
+        _ list: UnsafeRawBufferPointer, _ form: CDBForm, _ capacity: Capacity
+    ) throws(Sense) -> Int {
+        let start = form.modeHeaderLength
+        guard list.count >= start else { throw .parameterListLengthError }
+        let (mediumType, lengthField) = form == .six ? (1, 3) : (2, 6)
         guard list[mediumType] == 0 else { throw .invalidFieldInParameterList(byte: UInt16(mediumType)) }
-        guard list[descriptors].allSatisfy({ $0 == 0 }) else {
-            throw .invalidFieldInParameterList(byte: UInt16(descriptors.lowerBound))
+        let length = form == .six ? Int(list[3]) : Int(list[6]) << 8 | Int(list[7])
+        if length == 0 { return start }
+        let descriptor: ModeBlockDescriptor = form == .ten && list[4] & 0x01 != 0 ? .long : .short
+        guard length == descriptor.length else { throw .invalidFieldInParameterList(byte: UInt16(lengthField)) }
+        guard length <= list.count - start else { throw .parameterListLengthError }
+        if let wrong = descriptor.firstDifference(list[start..<start + length], capacity) {
+            throw .invalidFieldInParameterList(byte: UInt16(start + wrong))
         }
+        return start + length
     }
 
     /// The page that begins at `start`, whole and with nothing in it that cannot be changed.

@@ -90,10 +90,13 @@ extension ModePages {
         Page.allCases.filter { $0 != .logicalBlockProvisioning || softThreshold != nil }
     }
 
-    /// The whole parameter data of a MODE SENSE: header, no block descriptor, pages.
+    /// The whole parameter data of a MODE SENSE: header, a block descriptor unless DBD is set, pages.
+    ///
+    /// - Parameter capacity: what the block descriptor says.
     /// - Throws: INVALID FIELD IN CDB for a page or subpage that there is not.
-    public func response(to command: ModeSense) throws(Sense) -> [UInt8] {
-        var data = [UInt8].zeros(command.form.modeHeaderLength)
+    public func response(to command: ModeSense, capacity: Capacity) throws(Sense) -> [UInt8] {
+        let descriptor = command.descriptor?.bytes(capacity) ?? []
+        var data = [UInt8].zeros(command.form.modeHeaderLength) + descriptor
         for page in try pages(code: command.pageCode, subpage: command.subpageCode) {
             data += bytes(of: page, command.pageControl)
         }
@@ -101,9 +104,12 @@ extension ModePages {
         if command.form == .six {
             data[0] = UInt8(clamping: data.count - 1)
             data[2] = deviceSpecific
+            data[3] = UInt8(clamping: descriptor.count)
         } else {
             data.store(UInt16(clamping: data.count - 2), at: 0)
             data[3] = deviceSpecific
+            data[4] = command.descriptor == .long ? 0x01 : 0x00  // LONGLBA
+            data.store(UInt16(clamping: descriptor.count), at: 6)
         }
         return data
     }
@@ -158,6 +164,9 @@ extension ModePages {
             if writeCacheEnabled { data[2] = Self.wce }
         case .control:
             data[2] = 0x02 | (descriptorSense ? Self.dSense : 0)  // GLTSD: log parameters are not saved
+            // QUEUE ALGORITHM MODIFIER 1h, unrestricted reordering: commands in flight together have no order, which initiators
+            // see who send overlapping ones. QERR 00b: those behind one that fails are carried out.
+            data[3] = 0x10
             data[4] = softwareWriteProtect ? Self.swp : 0
             data[5] = 0x40  // TAS: LIO answers TASK ABORTED
             data.store(UInt16(0xFFFF), at: 8)  // BUSY TIMEOUT PERIOD: unlimited

@@ -12,6 +12,8 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
 
     /// Which form this is: the headers differ.
     public var form: CDBForm
+    /// DBD and LLBAA: what stands between header and pages.
+    public var descriptor: ModeBlockDescriptor?
     /// PC.
     public var pageControl: PageControl
     /// PAGE CODE; 3Fh is every page.
@@ -23,10 +25,11 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
 
     /// A command from its parts.
     public init(
-        form: CDBForm, pageControl: PageControl = .current, pageCode: UInt8, subpageCode: UInt8 = 0,
-        allocationLength: UInt16
+        form: CDBForm, descriptor: ModeBlockDescriptor? = nil, pageControl: PageControl = .current,
+        pageCode: UInt8, subpageCode: UInt8 = 0, allocationLength: UInt16
     ) {
         self.form = form
+        self.descriptor = descriptor
         self.pageControl = pageControl
         self.pageCode = pageCode
         self.subpageCode = subpageCode
@@ -44,8 +47,10 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     /// An allocation length that cuts the header is no error (SPC-4 4.2.5.6), though the original makes it one.
     private init(form: CDBForm, _ cdb: CDB, allocationLength: UInt16) throws(Sense) {
         guard let control = PageControl(rawValue: cdb[2] >> 6) else { throw .savingParametersNotSupported }
+        let (isDisabled, takesLong) = (cdb[1] & 0x08 != 0, form == .ten && cdb[1] & 0x10 != 0)
         self.init(
-            form: form, pageControl: control, pageCode: cdb[2] & 0x3F, subpageCode: cdb[3],
+            form: form, descriptor: isDisabled ? nil : takesLong ? .long : .short, pageControl: control,
+            pageCode: cdb[2] & 0x3F, subpageCode: cdb[3],
             allocationLength: allocationLength)
     }
 }

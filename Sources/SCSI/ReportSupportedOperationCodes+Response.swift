@@ -4,21 +4,13 @@ extension ReportSupportedOperationCodes {
     ///
     /// - Parameters:
     ///   - commands: what the unit serves.
-    ///   - targetPortGroups: whether REPORT TARGET PORT GROUPS is answered, which it is where a group has a port.
-    ///   - setTargetPortGroups: whether SET TARGET PORT GROUPS is answered, which it is where the ports' group has an
-    ///     explicit access type.
-    ///   - reservations: whether the kernel serves PERSISTENT RESERVE, RESERVE and RELEASE: `emulate_pr` of the
-    ///     device.
+    ///   - surroundings: what configfs makes of it.
     /// - Throws: INVALID FIELD IN CDB where 001b asks for an operation code that has service actions, or 010b for one
     ///   that has none.
     public func response(
-        _ commands: CommandSet, targetPortGroups: Bool = true, setTargetPortGroups: Bool = true,
-        reservations: Bool = true
+        _ commands: CommandSet, surroundings: Surroundings = Surroundings()
     ) throws(Sense) -> [UInt8] {
-        var without: Set<OperationAndAction> = []
-        if !targetPortGroups { without.insert(.reportTargetPortGroups) }
-        if !setTargetPortGroups { without.insert(.setTargetPortGroups) }
-        let served = Self.served(commands, without: without, reservations: reservations)
+        let served = Self.served(commands, surroundings)
         guard options != .all else { return allCommands(served) }
 
         let candidates = served.filter { $0.operationCode == operationCode }
@@ -35,27 +27,41 @@ extension ReportSupportedOperationCodes {
         return oneCommand(candidates.first { $0.serviceAction ?? 0 == serviceAction })
     }
 
-    /// Commands that depend on what configfs says, and not on the backend.
-    private enum OperationAndAction: Equatable {
-        case reportTargetPortGroups, setTargetPortGroups
+    /// What decides about commands besides the backend: what configfs says of the device.
+    public struct Surroundings: Sendable {
+        /// REPORT TARGET PORT GROUPS is answered, which it is where a group has a port.
+        public var targetPortGroups: Bool
+        /// SET TARGET PORT GROUPS is answered, which it is where the ports' group has an explicit access type.
+        public var setTargetPortGroups: Bool
+        /// The kernel serves PERSISTENT RESERVE, RESERVE and RELEASE: `emulate_pr`.
+        public var reservations: Bool
+        /// EXTENDED COPY and RECEIVE COPY RESULTS are answered: the unit has a name that a copy's list can give.
+        public var thirdPartyCopy: Bool
 
-        func isThat(of usage: CommandUsage) -> Bool {
-            switch self {
-            case .reportTargetPortGroups:
-                usage.operationCode == OperationCode.maintenanceIn.rawValue
-                    && usage.serviceAction == MaintenanceIn.reportTargetPortGroups.rawValue
-            case .setTargetPortGroups:
-                usage.operationCode == OperationCode.maintenanceOut.rawValue
-                    && usage.serviceAction == MaintenanceOut.setTargetPortGroups.rawValue
+        /// Surroundings from their parts.
+        public init(
+            targetPortGroups: Bool = true, setTargetPortGroups: Bool = true, reservations: Bool = true,
+            thirdPartyCopy: Bool = true
+        ) {
+            self.targetPortGroups = targetPortGroups
+            self.setTargetPortGroups = setTargetPortGroups
+            self.reservations = reservations
+            self.thirdPartyCopy = thirdPartyCopy
+        }
+
+        fileprivate func allow(_ usage: CommandUsage) -> Bool {
+            switch (OperationCode(rawValue: usage.operationCode), usage.serviceAction) {
+            case (.maintenanceIn, MaintenanceIn.reportTargetPortGroups.rawValue): targetPortGroups
+            case (.maintenanceOut, MaintenanceOut.setTargetPortGroups.rawValue): setTargetPortGroups
+            case (.thirdPartyCopyOut, _), (.thirdPartyCopyIn, _): thirdPartyCopy
+            default: true
             }
         }
     }
 
-    private static func served(
-        _ commands: CommandSet, without: Set<OperationAndAction>, reservations: Bool
-    ) -> [CommandUsage] {
-        let own = CommandUsage.all(commands).filter { usage in !without.contains { $0.isThat(of: usage) } }
-        let kernel = KernelCommand.allCases.filter { reservations || !$0.isReservation }
+    private static func served(_ commands: CommandSet, _ surroundings: Surroundings) -> [CommandUsage] {
+        let own = CommandUsage.all(commands).filter { surroundings.allow($0) }
+        let kernel = KernelCommand.allCases.filter { surroundings.reservations || !$0.isReservation }
         return (own + kernel.flatMap(\.usage)).sorted {
             ($0.operationCode, $0.serviceAction ?? 0) < ($1.operationCode, $1.serviceAction ?? 0)
         }

@@ -32,7 +32,9 @@ public struct UnitIdentity: Sendable, Equatable {
         }
     }
 
-    /// The unit serial number that configfs has in `wwn/vpd_unit_serial`, at most 254 characters.
+    /// The unit serial number that configfs has in `wwn/vpd_unit_serial`, at most 254 characters; empty while none is set.
+    /// Nothing then tells the unit from others, and nothing is said: no page 80h, and in page 83h ports alone. Names that
+    /// two units share are worse than none, since multipath makes one disk of them.
     public var serial: String
     /// The config string that initiators see, e.g. `rbd/pool/image`: options for the daemon alone removed.
     public var configString: String
@@ -54,9 +56,11 @@ public struct UnitIdentity: Sendable, Equatable {
     /// Page 83h after its header: the designation descriptors (SPC-4 7.8.6) in the original's order.
     var designators: [UInt8] {
         var list: [UInt8] = []
-        Self.append(.t10Vendor, terminatedVendorAndSerial, to: &list)
-        Self.append(.naa, Self.nameDesignator(serial: serial), to: &list)
-        Self.append(.vendorSpecific, Self.terminated(configString, upTo: Self.longestDesignator), to: &list)
+        if let name = Self.nameDesignator(serial: serial) {
+            Self.append(.t10Vendor, terminatedVendorAndSerial, to: &list)
+            Self.append(.naa, name, to: &list)
+            Self.append(.vendorSpecific, Self.terminated(configString, upTo: Self.longestDesignator), to: &list)
+        }
         if let port {
             Self.append(.relativePort, Self.padded(port.relativeIdentifier), of: port, to: &list)
             Self.append(.portGroup, Self.padded(port.targetPortGroup), of: port, to: &list)
@@ -68,8 +72,9 @@ public struct UnitIdentity: Sendable, Equatable {
 
     /// NAA 6, IEEE company id 001405h, then the first 25 hexadecimal digits of the serial number, whatever
     /// stands between them, filled with zeros: the kernel's own scheme for its other backstores. 16 bytes, which
-    /// EXTENDED COPY names the unit by.
-    public static func nameDesignator(serial: String) -> [UInt8] {
+    /// EXTENDED COPY names the unit by; nil without a serial number.
+    public static func nameDesignator(serial: String) -> [UInt8]? {
+        if serial.isEmpty { return nil }
         var name = [UInt8].zeros(16)
         name.replaceSubrange(0..<4, with: [0x60, 0x01, 0x40, 0x50])
         var nibble = 7
@@ -80,6 +85,9 @@ public struct UnitIdentity: Sendable, Equatable {
         }
         return name
     }
+
+    /// The unit has a name of its own.
+    public var isNamed: Bool { !serial.isEmpty }
 
     private var terminatedVendorAndSerial: [UInt8] {
         Self.terminated(StandardInquiry.vendor + serial, upTo: Self.longestDesignator)

@@ -57,7 +57,13 @@ public struct VitalProductData: Sendable, Equatable {
 
     /// The pages that this unit has.
     private var pages: [Page] {
-        Page.allCases.filter { $0 != .thirdPartyCopy || thirdPartyCopy != nil }
+        Page.allCases.filter { page in
+            switch page {
+            case .unitSerialNumber: identity.isNamed
+            case .thirdPartyCopy: thirdPartyCopy != nil
+            default: true
+            }
+        }
     }
 
     /// INVALID FIELD IN CDB, pointing at PAGE CODE.

@@ -27,7 +27,7 @@ public struct CopyRequestSegment: Sendable {
 // Third-party copies.
 extension InitiatorCDB {
     /// The NAA designator in VPD page 83h of a unit with this serial number.
-    public static func designator(serial: String) -> [UInt8] { UnitIdentity.nameDesignator(serial: serial) }
+    public static func designator(serial: String) -> [UInt8] { UnitIdentity.nameDesignator(serial: serial) ?? [] }
 
     /// EXTENDED COPY, LID1 or LID4, for a parameter list of `length` bytes.
     public static func extendedCopy(parameterListLength length: Int, lid4: Bool = false) -> [UInt8] {

@@ -88,10 +88,10 @@ public enum InitiatorCDB {
     public static let readCapacity16: [UInt8] = [0x9E, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]
 
     /// MODE SENSE (6) of `page`, 3Fh for all.
-    public static func modeSense6(page: UInt8 = 0x3F) -> [UInt8] { [0x1A, 0, page, 0, 255, 0] }
+    public static func modeSense6(page: UInt8 = 0x3F) -> [UInt8] { [0x1A, 0x08, page, 0, 255, 0] }
 
     /// MODE SENSE (10) of `page`, 3Fh for all.
-    public static func modeSense10(page: UInt8 = 0x3F) -> [UInt8] { [0x5A, 0, page, 0, 0, 0, 0, 0, 255, 0] }
+    public static func modeSense10(page: UInt8 = 0x3F) -> [UInt8] { [0x5A, 0x08, page, 0, 0, 0, 0, 0, 255, 0] }
 
     /// START STOP UNIT, start.
     public static let startUnit: [UInt8] = [0x1B, 0, 0, 0, 1, 0]

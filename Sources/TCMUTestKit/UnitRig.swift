@@ -39,6 +39,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///
     /// - Parameters:
     ///   - facts: what configfs says when it is asked; nil leaves the unit without an answer.
+    ///   - maximumTransferBlocks: the kernel's `hw_max_sectors`.
     ///   - commandTimeout: milliseconds until a command is reported as late.
     ///   - name: tells it from other units of a copy group.
     ///   - loop: serves it; nil for a loop of its own. A loop that is given outlives the rig.
@@ -50,7 +51,8 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
     public static func start(
         _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
-        facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"), commandTimeout: Int64? = nil,
+        maximumTransferBlocks: UInt32 = 8192, facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"),
+        commandTimeout: Int64? = nil,
         name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
         spin: Int64 = 0, heldToExclusion: Bool = false,
         factsPatience: Int64 = Limits.identityPatience
@@ -58,7 +60,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
         var profile = UnitProfile(
-            name: name, capacity: capacity, maximumTransferBlocks: 8192, configString: name,
+            name: name, capacity: capacity, maximumTransferBlocks: maximumTransferBlocks, configString: name,
             commandTimeout: commandTimeout, copyGroup: group)
         // A test need not write for long.
         profile.bytesBeforeSpaceLook = 0

@@ -80,7 +80,7 @@ extension UnitSeed {
                 .command(
                     .sending(
                         [0x15, 0x10, 0, 0, 16, 0],
-                        [0, 0, 0, 0, 0x0A, 0x0A, 0x06, 0, 0, 0x40, 0, 0, 0xFF, 0xFF, 0, 0])),
+                        [0, 0, 0, 0, 0x0A, 0x0A, 0x06, 0x10, 0, 0x40, 0, 0, 0xFF, 0xFF, 0, 0])),
                 .command(.moving(InitiatorCDB.read10(100, 1), .dataIn, blocks: 1)),
             ]), [0, 2]),
     ]
@@ -110,7 +110,7 @@ extension UnitSeed {
     }
 
     private static func copying(_ form: CopyListBuilder.Form, to destination: UInt64) -> UnitScenario.Command {
-        let designator = UnitIdentity.nameDesignator(serial: "0123456789abcdef")
+        let designator = InitiatorCDB.designator(serial: "0123456789abcdef")
         let list = CopyListBuilder.within(designator, from: 1, to: destination, blocks: 4, form: form)
         return .sending(list.cdb, list.bytes)
     }

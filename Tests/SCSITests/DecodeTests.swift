@@ -100,7 +100,7 @@ struct DecodeTests {
             """, .modeSense(ModeSense(form: .six, pageCode: 0x08, allocationLength: 255))),
         DecodeRow(
             "MODE SENSE(6), no data asked for", "1A 00 3F 00 00 00",
-            .modeSense(ModeSense(form: .six, pageCode: 0x3F, allocationLength: 0))),
+            .modeSense(ModeSense(form: .six, descriptor: .short, pageCode: 0x3F, allocationLength: 0))),
         DecodeRow(
             "MODE SENSE(10), changeable values of all pages and subpages", "5A 18 7F FF 000000 0200 00",
             .modeSense(
@@ -110,7 +110,11 @@ struct DecodeTests {
         DecodeRow(
             "MODE SENSE(10), default values", "5A 00 8A 00 000000 0008 00",
             .modeSense(
-                ModeSense(form: .ten, pageControl: .default, pageCode: 0x0A, allocationLength: 8))),
+                ModeSense(
+                    form: .ten, descriptor: .short, pageControl: .default, pageCode: 0x0A, allocationLength: 8))),
+        DecodeRow(
+            "MODE SENSE(10), a long block descriptor", "5A 10 0A 00 000000 00FF 00",
+            .modeSense(ModeSense(form: .ten, descriptor: .long, pageCode: 0x0A, allocationLength: 255))),
         DecodeRow("START STOP UNIT, start", "1B 00 0000 01 00", .startStopUnit(StartStopUnit())),
         DecodeRow(
             "START STOP UNIT, load at once without flushing", "1B 01 0000 07 00",

@@ -66,7 +66,7 @@ private func exercise(_ command: Command) {
         let threshold = ModePages.SoftThreshold(resource: .used, blocks: 1 << 30, exponent: 11)
         let pages = ModePages(
             writeCacheEnabled: true, dpoFUA: true, writeProtected: true, softThreshold: threshold)
-        _ = try? pages.response(to: command)
+        _ = try? pages.response(to: command, capacity: .fuzzed)
     case .inquiry(let command):
         let pages = VitalProductData(
             identity: UnitIdentity(serial: "0123", configString: "mem/1"), limits: limits, provisioning: .none)
@@ -138,7 +138,7 @@ private func modeSelect(_ bytes: UnsafeRawBufferPointer, _ command: ModeSelect) 
         writeCacheEnabled: true, writeCacheChangeable: true, dpoFUA: true, writeProtected: false,
         softThreshold: ModePages.SoftThreshold(resource: .available, blocks: 1 << 20, exponent: 11))
     var pages = opened
-    if let refusal = pages.select(command, delivered: bytes) {
+    if let refusal = pages.select(command, delivered: bytes, capacity: .fuzzed) {
         precondition(refusal.key == .illegalRequest && pages == opened)
     } else {
         precondition(command.parameterListLength == 0 || Int(command.parameterListLength) <= bytes.count)

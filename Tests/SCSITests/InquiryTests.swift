@@ -92,7 +92,6 @@ struct InquiryTests {
             NameRow("a UUID", serial, "6001405c 0a80a017 f3d4e5b9 a8c12345"),
             NameRow("capitals", "ABCDEF01-23456789", "6001405a bcdef012 34567890 00000000"),
             NameRow("letters that are no digits", "xyz 1-g-2_h;3", "60014051 23000000 00000000 00000000"),
-            NameRow("empty", "", "60014050 00000000 00000000 00000000"),
             NameRow("no digit at all", "---", "60014050 00000000 00000000 00000000"),
             NameRow("exactly 25", "1234567890123456789012345", "60014051 23456789 01234567 89012345"),
             NameRow("26", "12345678901234567890123456", "60014051 23456789 01234567 89012345"),
@@ -107,7 +106,32 @@ struct InquiryTests {
         #expect(hexText(page[start..<start + 16]) == hexText(row.name))
     }
 
-    @Test("names of any length stay within one-byte length fields and the list is well formed", arguments: 0...600)
+    @Test("without a serial number there is nothing that another unit without one shares: no name, no page 80h")
+    func noName() {
+        let port = UnitIdentity.Port(
+            relativeIdentifier: 1, protocolIdentifier: 5, targetPortGroup: 16, targetName: "iqn.2003-01.org.x:y",
+            portalGroupTag: 1)
+        #expect(UnitIdentity.nameDesignator(serial: "") == nil)
+        for port in [port, nil] {
+            let identity = UnitIdentity(serial: "", configString: "mem/1", port: port)
+            #expect(!identity.isNamed)
+            let data = VitalProductData(
+                identity: identity, limits: BlockLimits(maximumTransferBlocks: 128, optimalTransferBlocks: 128),
+                provisioning: .none)
+            #expect(data.page(0x80) == nil)
+            #expect(data.page(0x00)?.dropFirst(4).contains(0x80) == false)
+            var list = data.bytes(of: .deviceIdentification).dropFirst(4)
+            var kinds: [UInt8] = []
+            while list.count >= 4 {
+                let bytes = Array(list.prefix(4))
+                kinds.append(bytes[1])
+                list = list.dropFirst(4 + Int(bytes[3]))
+            }
+            #expect(kinds == (port == nil ? [] : [0x94, 0x95, 0x98, 0xA8]), "ports and the target, not the unit")
+        }
+    }
+
+    @Test("names of any length stay within one-byte length fields and the list is well formed", arguments: 1...600)
     func longNames(_ length: Int) {
         let text = String(repeating: "a", count: length)
         let identity = UnitIdentity(

@@ -8,13 +8,20 @@ struct ModeSelectTests {
     private static let control = ModeSenseTests.control
     private static let opened = ModeSenseTests.pages
 
+    /// The block descriptor that Windows sends: no blocks, the block length.
+    private static func windows(_ blockSize: UInt16) -> [UInt8] {
+        zeros(6) + [UInt8(blockSize >> 8), UInt8(blockSize & 0xFF)]
+    }
+
+    private static let long = hex("0000000000800000 00000000 00000200")
+
     /// What becomes of `pages` by a list, and why not.
     private func select(
         _ form: CDBForm, _ list: [UInt8], length: Int? = nil, of pages: ModePages = opened
     ) -> (pages: ModePages, refusal: Sense?) {
         var changed = pages
         let command = ModeSelect(form: form, parameterListLength: UInt16(length ?? list.count))
-        let refusal = list.withUnsafeBytes { changed.select(command, delivered: $0) }
+        let refusal = list.withUnsafeBytes { changed.select(command, delivered: $0, capacity: testCapacity) }
         return (changed, refusal)
     }
 
@@ -26,9 +33,9 @@ struct ModeSelectTests {
             as [(UInt8, UInt8)]
         {
             // What MODE SENSE gave goes back as it is, header included.
-            let six = try pages.response(to: ModeSenseTests.six(page, subpage))
+            let six = try pages.response(to: ModeSenseTests.six(page, subpage), capacity: testCapacity)
             #expect(select(.six, six, of: pages) == (pages, nil))
-            let ten = try pages.response(to: ModeSenseTests.ten(page, subpage))
+            let ten = try pages.response(to: ModeSenseTests.ten(page, subpage), capacity: testCapacity)
             #expect(select(.ten, ten, of: pages) == (pages, nil))
         }
         for list in [zeros(4), zeros(4) + hex("88 12 04") + zeros(17), []] {  // PS is not looked at
@@ -36,6 +43,44 @@ struct ModeSelectTests {
         }
         #expect(select(.ten, zeros(8), of: pages) == (pages, nil))
         #expect(select(.six, zeros(4) + Self.caching + hex("FF FF"), length: 24, of: pages) == (pages, nil))
+    }
+
+    @Test("a block descriptor that names what is so changes nothing, and the pages behind it count")
+    func blockDescriptors() throws {
+        let swp = hex("0A 0A 02 10 08 40 0000 FFFF 0000")
+        let headers: [(CDBForm, [UInt8])] = [
+            (.six, hex("00 00 00 08") + Self.windows(512)), (.six, hex("00 00 00 08 00800000 00 000200")),
+            (.six, hex("17 00 10 08 00800000 00 000200")), (.ten, hex("0000 00 00 00 00 0008") + Self.windows(512)),
+            (.ten, hex("0000 00 00 01 00 0010") + Self.long),
+            (.ten, hex("0000 00 00 01 00 0010 0000000000000000 00000000 00000200")),
+            (.ten, hex("0000 00 00 01 00 0000")),
+        ]
+        for (form, header) in headers {
+            #expect(select(form, header) == (Self.opened, nil))
+            let (changed, refusal) = select(form, header + swp)
+            #expect(refusal == nil)
+            #expect(changed.softwareWriteProtect)
+        }
+    }
+
+    @Test(
+        "a descriptor goes back as MODE SENSE gave it, whatever the unit's size",
+        arguments: [
+            Capacity(blocks: 1, blockSize: 512), Capacity(blocks: 0xFFFF_FFFF, blockSize: 512),
+            Capacity(blocks: 1 << 32, blockSize: 512), Capacity(blocks: 1 << 40, blockSize: 4096),
+            Capacity(blocks: 1 << 20, blockSize: 65536),
+        ])
+    func descriptorOfAnySize(_ capacity: Capacity) throws {
+        for (form, descriptor) in [(.six, .short), (.ten, .short), (.ten, .long)]
+            as [(CDBForm, ModeBlockDescriptor)]
+        {
+            let sense = ModeSense(form: form, descriptor: descriptor, pageCode: 0x08, allocationLength: 255)
+            let list = try Self.opened.response(to: sense, capacity: capacity)
+            var pages = Self.opened
+            let select = ModeSelect(form: form, parameterListLength: UInt16(list.count))
+            #expect(list.withUnsafeBytes { pages.select(select, delivered: $0, capacity: capacity) } == nil)
+            #expect(pages == Self.opened)
+        }
     }
 
     @Test("SWP and D_SENSE are set and cleared, one by one and together", arguments: 0...3)
@@ -94,7 +139,9 @@ struct ModeSelectTests {
     func everyBit() throws {
         for pages in [ModeSenseTests.pages, ModeSenseTests.thin] {
             var offset = 8
-            let list = try zeros(8) + pages.response(to: ModeSenseTests.ten(0x3F, 0xFF)).dropFirst(8)
+            let list =
+                try zeros(8)
+                + pages.response(to: ModeSenseTests.ten(0x3F, 0xFF), capacity: testCapacity).dropFirst(8)
             for page in pages.pages {
                 let mask = pages.bytes(of: page, .changeable)
                 for index in (mask[0] & 0x40 == 0 ? 2 : 4)..<mask.count {
@@ -168,11 +215,41 @@ struct ModeSelectTests {
                 "medium type, 10", .ten, hex("0000 01 00 00 00 0000") + caching,
                 .invalidFieldInParameterList(byte: 2)),
             Row(
-                "block descriptor", .six, hex("00 00 00 08 00000000 00000200") + caching,
+                "two block descriptors", .six, hex("00 00 00 10") + windows(512) + windows(512) + caching,
                 .invalidFieldInParameterList(byte: 3)),
             Row(
-                "block descriptor, 10", .ten, hex("0000 00 00 00 00 0008") + caching,
+                "a long block descriptor without LONGLBA", .ten, hex("0000 00 00 00 00 0010") + long + caching,
                 .invalidFieldInParameterList(byte: 6)),
+            Row(
+                "a short one with it", .ten, hex("0000 00 00 01 00 0008") + windows(512) + caching,
+                .invalidFieldInParameterList(byte: 6)),
+            Row("block descriptor cut", .six, hex("00 00 00 08") + zeros(7), .parameterListLengthError),
+            Row(
+                "another block length", .six, hex("00 00 00 08") + windows(4096) + caching,
+                .invalidFieldInParameterList(byte: 9)),
+            Row(
+                "no block length", .six, hex("00 00 00 08") + zeros(8) + caching,
+                .invalidFieldInParameterList(byte: 9)),
+            Row(
+                "fewer blocks", .ten, hex("0000 00 00 00 00 0008 007FFFFF 00 000200") + caching,
+                .invalidFieldInParameterList(byte: 8)),
+            Row(
+                "all blocks that there could be", .six, hex("00 00 00 08 FFFFFFFF 00 000200") + caching,
+                .invalidFieldInParameterList(byte: 4)),
+            Row(
+                "a density code", .six, hex("00 00 00 08 00000000 01 000200") + caching,
+                .invalidFieldInParameterList(byte: 8)),
+            Row(
+                "more blocks, long", .ten, hex("0000 00 00 01 00 0010 0000000000800001 00000000 00000200"),
+                .invalidFieldInParameterList(byte: 8)),
+            Row(
+                "reserved bytes of a long one", .ten,
+                hex("0000 00 00 01 00 0010 0000000000800000 00000001 00000200"),
+                .invalidFieldInParameterList(byte: 19)),
+            Row(
+                "another block length, long", .ten,
+                hex("0000 00 00 01 00 0010 0000000000800000 00000000 00001000"),
+                .invalidFieldInParameterList(byte: 20)),
         ])
     func wrong(_ row: Row) {
         #expect(select(row.form, row.list, length: row.length) == (Self.opened, row.sense))

@@ -1,6 +1,9 @@
 import SCSI
 import Testing
 
+/// A unit of 4 GiB.
+let testCapacity = Capacity(blocks: 0x80_0000, blockSize: 512)
+
 @Suite("Mode pages: MODE SENSE")
 struct ModeSenseTests {
     static let pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: false)
@@ -14,7 +17,8 @@ struct ModeSenseTests {
         """
         0A 0A  # PAGE CODE, PAGE LENGTH
         02     # GLTSD
-        0000
+        10     # QUEUE ALGORITHM MODIFIER: unrestricted reordering; QERR 0
+        00
         40     # TAS
         0000
         FFFF   # BUSY TIMEOUT PERIOD
@@ -69,6 +73,18 @@ struct ModeSenseTests {
             Row("(6) caching with its subpages", six(0x08, 0xFF), hex("17 00 10 00") + caching),
             Row("(6) exceptions", six(0x1C), hex("0F 00 10 00") + exceptions),
             Row("(6) all", six(0x3F), hex("3B 00 10 00") + recovery + caching + control + exceptions),
+            Row(
+                "(6) caching, with a block descriptor",
+                ModeSense(form: .six, descriptor: .short, pageCode: 0x08, allocationLength: 255),
+                hex("1F 00 10 08 00800000 00 000200") + caching),
+            Row(
+                "(10) caching, with a block descriptor",
+                ModeSense(form: .ten, descriptor: .short, pageCode: 0x08, allocationLength: 255),
+                hex("0022 00 10 00 00 0008 00800000 00 000200") + caching),
+            Row(
+                "(10) caching, with a long one",
+                ModeSense(form: .ten, descriptor: .long, pageCode: 0x08, allocationLength: 255),
+                hex("002A 00 10 01 00 0010 0000000000800000 00000000 00000200") + caching),
             Row("(10) caching", ten(0x08), hex("001A 00 10 00 00 0000") + caching),
             Row("(10) all", ten(0x3F), hex("003E 00 10 00 00 0000") + recovery + caching + control + exceptions),
             Row(
@@ -95,7 +111,7 @@ struct ModeSenseTests {
                 hex("1B 00 10 00 5C 02 0014") + zeros(20), of: thin),
         ])
     func sense(_ row: Row) throws {
-        #expect(hexText(try row.pages.response(to: row.command)) == hexText(row.data))
+        #expect(hexText(try row.pages.response(to: row.command, capacity: testCapacity)) == hexText(row.data))
     }
 
     @Test("a threshold on what is left operates as it falls")
@@ -108,7 +124,9 @@ struct ModeSenseTests {
 
     @Test("WP, DPOFUA and WCE follow the unit")
     func flags() throws {
-        func data(_ pages: ModePages, _ command: ModeSense) throws -> [UInt8] { try pages.response(to: command) }
+        func data(_ pages: ModePages, _ command: ModeSense) throws -> [UInt8] {
+            try pages.response(to: command, capacity: testCapacity)
+        }
         let off = ModePages(writeCacheEnabled: false, dpoFUA: false, writeProtected: false)
         #expect(try data(off, Self.six(0x08))[2] == 0x00)
         #expect(try data(off, Self.six(0x08))[6] == 0x00)
@@ -126,7 +144,7 @@ struct ModeSenseTests {
         var pages = ModePages(writeCacheEnabled: true, dpoFUA: true, writeProtected: unit)
         pages.softwareWriteProtect = software
         #expect(pages.isWriteProtected == (unit || software))
-        let data = try pages.response(to: Self.six(0x0A))
+        let data = try pages.response(to: Self.six(0x0A), capacity: testCapacity)
         #expect(data[2] == (unit || software ? 0x90 : 0x10))
         #expect(data[8] == (software ? 0x08 : 0x00), "SWP is the initiator's alone")
     }
@@ -136,7 +154,7 @@ struct ModeSenseTests {
         var pages = Self.thin
         (pages.writeCacheEnabled, pages.softwareWriteProtect, pages.descriptorSense) = (false, true, true)
         #expect(pages.bytes(of: .caching)[2] == 0x00)
-        #expect(pages.bytes(of: .control)[2...4] == [0x06, 0x00, 0x08])
+        #expect(pages.bytes(of: .control)[2...4] == [0x06, 0x10, 0x08])
         #expect(pages.bytes(of: .caching, .default) == Self.caching)
         #expect(pages.bytes(of: .control, .default) == Self.control)
     }
@@ -146,7 +164,7 @@ struct ModeSenseTests {
         for code in UInt8(0)...0x3E where ![0x01, 0x08, 0x0A, 0x1C].contains(code) {
             for subpage in [0x00, 0x02, 0xFF] as [UInt8] {
                 #expect(throws: Sense.invalidFieldInCDB(byte: 2, bit: 5)) {
-                    try Self.pages.response(to: Self.six(code, subpage))
+                    try Self.pages.response(to: Self.six(code, subpage), capacity: testCapacity)
                 }
             }
         }
@@ -154,9 +172,11 @@ struct ModeSenseTests {
             as [(UInt8, UInt8)]
         {
             #expect(throws: Sense.invalidFieldInCDB(byte: 3)) {
-                try Self.pages.response(to: Self.ten(page, subpage))
+                try Self.pages.response(to: Self.ten(page, subpage), capacity: testCapacity)
             }
         }
-        #expect(throws: Sense.invalidFieldInCDB(byte: 3)) { try Self.pages.response(to: Self.ten(0x1C, 0x02)) }
+        #expect(throws: Sense.invalidFieldInCDB(byte: 3)) {
+            try Self.pages.response(to: Self.ten(0x1C, 0x02), capacity: testCapacity)
+        }
     }
 }

@@ -136,7 +136,7 @@ struct RandomTests {
             let length = Int.random(in: 0...list.count + 4, using: &random)
             let command = ModeSelect(form: form, parameterListLength: UInt16(length))
             var changed = pages
-            let refusal = list.withUnsafeBytes { changed.select(command, delivered: $0) }
+            let refusal = list.withUnsafeBytes { changed.select(command, delivered: $0, capacity: testCapacity) }
             if refusal != nil { #expect(changed == pages, "\(seed)") }
             guard refusal == nil, length > 0 else { continue }
             #expect(length <= list.count, "\(seed)")

@@ -83,8 +83,10 @@ struct SupportedCommandsTests {
         setTargetPortGroups: Bool = true, reservations: Bool = true
     ) throws -> [(code: UInt8, action: UInt16, flags: UInt8, length: Int, rest: ArraySlice<UInt8>)] {
         let data = try Self.request(.all, timeouts: timeouts).response(
-            commands, targetPortGroups: targetPortGroups, setTargetPortGroups: setTargetPortGroups,
-            reservations: reservations)
+            commands,
+            surroundings: ReportSupportedOperationCodes.Surroundings(
+                targetPortGroups: targetPortGroups, setTargetPortGroups: setTargetPortGroups,
+                reservations: reservations))
         let size = timeouts ? 20 : 8
         let length = data.prefix(4).reduce(0) { $0 << 8 | Int($1) }
         try #require(length == data.count - 4 && length.isMultiple(of: size))
@@ -135,7 +137,8 @@ struct SupportedCommandsTests {
     func targetPortGroups(_ answered: Bool) throws {
         let actions = try list(.all, targetPortGroups: answered).filter { $0.code == 0xA3 }.map(\.action)
         #expect(actions == (answered ? [0x0A, 0x0C, 0x0D] : [0x0C, 0x0D]))
-        let one = try Self.request(.serviceAction, 0xA3, 0x0A).response(.all, targetPortGroups: answered)
+        let one = try Self.request(.serviceAction, 0xA3, 0x0A).response(
+            .all, surroundings: .init(targetPortGroups: answered))
         #expect(one[1] == (answered ? 0x03 : 0x01))
     }
 
@@ -143,14 +146,16 @@ struct SupportedCommandsTests {
     func setTargetPortGroups(_ answered: Bool) throws {
         let actions = try list(.all, setTargetPortGroups: answered).filter { $0.code == 0xA4 }.map(\.action)
         #expect(actions == (answered ? [0x0A] : []))
-        let one = try Self.request(.serviceAction, 0xA4, 0x0A).response(.all, setTargetPortGroups: answered)
+        let one = try Self.request(.serviceAction, 0xA4, 0x0A).response(
+            .all, surroundings: .init(setTargetPortGroups: answered))
         #expect(
             hexText(one) == hexText(hex(answered ? "00 03 000C A4 0A 00000000 FFFFFFFF 00 04" : Self.unsupported)))
     }
 
-    static let everySet = (0..<16).map {
+    static let everySet = (0..<64).map {
         CommandSet(
-            unmap: $0 & 1 != 0, writeAtomic: $0 & 2 != 0, blockErase: $0 & 4 != 0, cryptographicErase: $0 & 8 != 0)
+            unmap: $0 & 1 != 0, writeAtomic: $0 & 2 != 0, blockErase: $0 & 4 != 0, cryptographicErase: $0 & 8 != 0,
+            compareAndWrite: $0 & 16 != 0, orWrite: $0 & 32 != 0)
     }
 
     @Test("what is listed is decoded, and what is not is unknown", arguments: everySet)

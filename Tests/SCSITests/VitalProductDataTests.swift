@@ -224,7 +224,7 @@ struct VitalProductDataTests {
         answers.append(try request.response(.all))
         answers.append(ReportSupportedTaskManagementFunctions(extended: true, allocationLength: 4).response)
         answers.append(try LogSense(pageCode: 0x0C, allocationLength: 0).response(space: space))
-        answers.append(try ModeSenseTests.thin.response(to: ModeSenseTests.ten(0x3F, 0xFF)))
+        answers.append(try ModeSenseTests.thin.response(to: ModeSenseTests.ten(0x3F, 0xFF), capacity: testCapacity))
         for data in answers {
             for length in 0...data.count + 1 {
                 #expect(data.truncated(toAllocationLength: UInt32(length)) == data[..<min(length, data.count)])
