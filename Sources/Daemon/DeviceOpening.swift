@@ -173,7 +173,9 @@ struct DeviceOpening: Sendable {
         do throws(BackendError) {
             let backend = try FileBackend.open(
                 path: file.path, direct: file.direct, expectedSize: size, blockSize: profile.capacity.blockSize)
-            return try assemble(backend, node, profile, notes: [], report)
+            var opened = try assemble(backend, node, profile, notes: [], report)
+            opened.timeouts.mayHang = true
+            return opened
         } catch {
             throw Self.failure(error)
         }

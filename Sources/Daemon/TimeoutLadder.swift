@@ -8,6 +8,8 @@ struct TimeoutLadder: Equatable, Sendable {
     struct Settings: Equatable, Sendable {
         /// After which an operation that no OSD answers fails (`osd_op_timeout` in force); nil for a backend without.
         var operation: Int?
+        /// Nothing ends an operation that the storage does not answer: a file system or a disk that hangs.
+        var mayHang = false
         /// After which the kernel gives up a command that the daemon has (`attrib/cmd_time_out`); 0 is never.
         var command = 30
         /// How long a command waits for room in the ring (`attrib/qfull_time_out`); -1 is as long as `command`, or 30 where
@@ -23,6 +25,9 @@ struct TimeoutLadder: Equatable, Sendable {
     enum Finding: Equatable, Sendable {
         /// The kernel gives up commands before Ceph has: initiators see errors for what may still be carried out.
         case kernelBeforeCeph(command: Int, operation: Int)
+        /// The kernel gives up commands of a file system or disk that hangs: initiators see errors for what may still be
+        /// carried out.
+        case kernelBeforeDisk(command: Int)
         /// Initiators give up commands, reset and log out, before the daemon can answer.
         case initiatorBeforeCeph(waiting: Int, operation: Int)
         /// The daemon takes commands for stuck, and answers BUSY to others, before Ceph has given them up.
@@ -48,7 +53,9 @@ struct TimeoutLadder: Equatable, Sendable {
         let waiting = settings.queueFull < 0 ? (command > 0 ? command : 30) : bounded(settings.queueFull)
         var findings: [Finding] = []
         guard let operation = settings.operation.map(bounded), operation > 0 else {
-            self.findings = waiting >= Self.initiatorPatience ? [.initiatorBeforeRoom(waiting: waiting)] : []
+            if settings.mayHang && command > 0 { findings.append(.kernelBeforeDisk(command: command)) }
+            if waiting >= Self.initiatorPatience { findings.append(.initiatorBeforeRoom(waiting: waiting)) }
+            self.findings = findings
             return
         }
         if command > 0 && command <= operation {
@@ -75,6 +82,12 @@ struct TimeoutLadder: Equatable, Sendable {
             """
             cmd_time_out is \(command) s, and Ceph may take \(operation) s (osd_op_timeout): the kernel fails commands \
             that are still carried out. Set the attribute cmd_time_out to 0, or to more than \(operation)
+            """
+        case .kernelBeforeDisk(let command):
+            """
+            cmd_time_out is \(command) s, and nothing ends what a file system or disk does not answer: the kernel fails \
+            commands that may still be carried out, and until they come back the LUN answers BUSY. Set the attribute \
+            cmd_time_out to 0 to have initiators wait instead
             """
         case .initiatorBeforeCeph(let waiting, let operation):
             """

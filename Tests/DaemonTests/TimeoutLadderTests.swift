@@ -14,12 +14,14 @@ struct TimeoutLadderTests {
 
         init(
             _ title: String, operation: Int?, command: Int, queueFull: Int, late: Int? = nil,
-            transition: Int? = nil,
+            transition: Int? = nil, mayHang: Bool = false,
             _ findings: TimeoutLadder.Finding...
         ) {
             testDescription = title
-            settings = TimeoutLadder.Settings(
+            var settings = TimeoutLadder.Settings(
                 operation: operation, command: command, queueFull: queueFull, late: late, transition: transition)
+            settings.mayHang = mayHang
+            self.settings = settings
             self.findings = findings
         }
     }
@@ -32,6 +34,12 @@ struct TimeoutLadderTests {
         Case(
             "the kernel's defaults under Ceph", operation: 30, command: 30, queueFull: -1,
             .kernelBeforeCeph(command: 30, operation: 30), .initiatorBeforeCeph(waiting: 30, operation: 30)),
+        Case(
+            "the kernel's defaults on a disk that may hang", operation: nil, command: 30, queueFull: -1,
+            mayHang: true, .kernelBeforeDisk(command: 30)),
+        Case(
+            "a disk that may hang, and initiators that wait", operation: nil, command: 0, queueFull: 5,
+            mayHang: true),
         Case("the kernel's defaults without Ceph", operation: nil, command: 30, queueFull: -1),
         Case("no limit of Ceph's", operation: 0, command: 30, queueFull: -1),
         Case(
@@ -68,6 +76,9 @@ struct TimeoutLadderTests {
 
     @Test("each line says what to change")
     func lines() {
+        var disk = TimeoutLadder.Settings()
+        disk.mayHang = true
+        #expect(TimeoutLadder(disk).lines.first?.contains("Set the attribute cmd_time_out to 0") == true)
         #expect(
             TimeoutLadder(.init(operation: 31, command: 30, queueFull: -1, late: 10)).lines == [
                 """
