@@ -79,12 +79,20 @@ bool curing_fallocate(struct curing *ring, int fd, int mode, uint64_t offset, ui
     return true;
 }
 
-bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data) {
+static bool advise(struct curing *ring, int fd, uint64_t offset, uint32_t length, int advice, void *data) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
     if (!sqe) return false;
-    io_uring_prep_fadvise(sqe, fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
+    io_uring_prep_fadvise(sqe, fd, offset, (off_t)length, advice);
     io_uring_sqe_set_data(sqe, data);
     return true;
+}
+
+bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data) {
+    return advise(ring, fd, offset, length, POSIX_FADV_WILLNEED, data);
+}
+
+bool curing_dontneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data) {
+    return advise(ring, fd, offset, length, POSIX_FADV_DONTNEED, data);
 }
 
 unsigned curing_unsubmitted(const struct curing *ring) { return io_uring_sq_ready(&ring->ring); }

@@ -13,7 +13,9 @@
 /// - A transfer is whole or an error: a backend finishes short reads and writes itself and reads zeros where
 ///   there is nothing.
 /// - `submitBatch()` ends each batch of operations; a backend may hold them back until then.
-/// - Errors are negative errno values in ``IOResult``; the unit has the one table that turns them into sense.
+/// - Errors are negative errno values in ``IOResult``; the unit has the one table that turns them into sense. After EAGAIN,
+///   EBUSY, ENOMEM and ENOBUFS nothing of the operation was done; after any other it may have been, in part or as a whole.
+/// - What a command asks for without data comes in steps, none longer than ``BackendCapabilities/steps`` says.
 public protocol BlockBackend: ~Copyable {
     /// What this backend can do; constant after open, but for a size change.
     var capabilities: BackendCapabilities { get }
@@ -54,6 +56,10 @@ public protocol BlockBackend: ~Copyable {
 
     /// Reads `extent` into `segments`.
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission
+
+    /// Reads as `read` does, but the medium itself, as far as a cache can be passed by. What was written before is on the medium:
+    /// the caller has flushed. Called only if `capabilities.volatileCache` is true.
+    mutating func readMedium(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission
 
     /// Writes `extent` from `segments`; with `durable` (FUA) the data is on stable storage before the answer.
     mutating func write(
@@ -111,6 +117,14 @@ public protocol BlockBackend: ~Copyable {
 extension BlockBackend where Self: ~Copyable {
     /// Nothing: for backends that always may write.
     public mutating func stopAwaitingRight() {}
+
+    /// For backends whose cache cannot be passed by.
+    @inlinable
+    public mutating func readMedium(
+        _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket
+    ) -> Submission {
+        read(extent, into: segments, ticket: ticket)
+    }
 }
 
 /// An operation's answer, at once or later.

@@ -44,11 +44,34 @@ public struct BackendCapabilities: Sendable, Equatable {
     /// nothing is known: file systems lay themselves out by it, so a guess is worse than none.
     public var optimalTransferBytes: UInt64 = 0
 
+    /// The longest extents that `writeSame`, `writeZeroes` and `discard` are called with.
+    public var steps = StepBytes()
+
     /// Largest buffer count of one vectored operation.
     public var maximumSegments = 1024
 
     /// Nothing but reads and writes.
     public init() {}
+}
+
+/// How many bytes one operation without data covers at most; a longer command comes in several.
+///
+/// Between two steps a command can be aborted, the unit be stopped and its neighbours have their turn. So each is small
+/// enough to end within a second where the storage is slow, and to leave room for others; see docs/adr/0017.
+public struct StepBytes: Sendable, Equatable {
+    /// One `writeSame`.
+    public var pattern: UInt64
+    /// One `writeZeroes`.
+    public var zeroes: UInt64
+    /// One `discard`; never more than ``DiscardCapability/maximumBytes``.
+    public var discard: UInt64
+
+    /// Steps that suit a disk.
+    public init(pattern: UInt64 = 1 << 20, zeroes: UInt64 = 16 << 20, discard: UInt64 = 64 << 20) {
+        self.pattern = pattern
+        self.zeroes = zeroes
+        self.discard = discard
+    }
 }
 
 /// How a backend deallocates.

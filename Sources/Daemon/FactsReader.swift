@@ -62,6 +62,10 @@ struct FactsReader: Sendable {
                 several paths
                 """)
         }
+        // The unit has to know when an initiator was told that a command is over. Nothing else depends on it.
+        if let seconds = try? backstore.commandTimeout() {
+            reading.facts.commandTimeoutSeconds = UInt32(clamping: seconds)
+        }
         var support = TargetPortGroupSupport.none
         for name in try backstore.targetPortGroupNames() {
             let group: TargetPortGroupAttributes

@@ -101,6 +101,13 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         transfer(.read, extent, segments, ticket)
     }
 
+    /// Makes the page cache forget the range and reads it; with O_DIRECT there is no cache.
+    public mutating func readMedium(
+        _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket
+    ) -> Submission {
+        transfer(image.isDirect ? .read : .mediumRead, extent, segments, ticket)
+    }
+
     /// Writes from the segments; `durable` is RWF_DSYNC: this write alone reaches stable storage.
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket

@@ -8,6 +8,8 @@ internal import Glibc
 struct FileOperation {
     enum Kind {
         case read
+        /// A read of what the page cache does not hold: first it is made to forget the range.
+        case mediumRead
         case write
         /// A write with FUA.
         case durableWrite
@@ -24,7 +26,7 @@ struct FileOperation {
         var changes: Bool {
             switch self {
             case .write, .durableWrite, .discard, .zeroRange, .zeroWrite: true
-            case .read, .flush, .prefetch: false
+            case .read, .mediumRead, .flush, .prefetch: false
             }
         }
     }
@@ -50,8 +52,8 @@ struct FileOperation {
     static let vectorLimit = 1024
     /// Bound: the kernel moves at most 2 GiB less a page per call (MAX_RW_COUNT); results are 32-bit.
     static let transferLimit = 1 << 30
-    /// Bytes zeroed in one step. Bound: it may keep a kernel thread busy that other units wait for.
-    static let zeroRangeLimit: UInt64 = 1 << 30
+    /// Bytes zeroed in one call. Bound: it may keep a kernel thread busy that other units wait for.
+    static let zeroRangeLimit: UInt64 = 16 << 20
     /// Bytes that one hint covers; the kernel reads a few megabytes at most, wherever it ends. Bound: the ring entry's
     /// length has 32 bits.
     static let prefetchLimit: UInt64 = 1 << 30
@@ -118,13 +120,18 @@ struct FileOperation {
             retries += 1
             return .again
         }
+        // Forgotten as far as it could be: pages that are written meanwhile stay.
+        if kind == .mediumRead {
+            kind = .read
+            return .again
+        }
         if result == -EOPNOTSUPP && kind == .zeroRange {
             kind = .zeroWrite
             return .againByWriting
         }
         if result < 0 { return .over(IOResult(code: result)) }
         switch kind {
-        case .flush, .discard, .prefetch: return .over(.success)
+        case .flush, .discard, .prefetch, .mediumRead: return .over(.success)
         case .zeroRange:
             advance(by: Int(min(remaining, FileOperation.zeroRangeLimit)))
             return remaining == 0 ? .over(.success) : .again

@@ -207,7 +207,7 @@ struct ImageFile: ~Copyable {
     }
 
     private mutating func discardBy(granules: UInt64) {
-        // Bound: one hole may keep a kernel thread busy that other units wait for; 1 GiB takes milliseconds.
+        // Bound: one hole may keep a kernel thread busy that other units wait for; it comes in smaller steps.
         capabilities.discard = DiscardCapability(
             granularity: max(granules, 1), maximumBytes: 1 << 30, readsZeros: true)
     }

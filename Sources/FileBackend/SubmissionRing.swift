@@ -80,6 +80,13 @@ struct SubmissionRing: ~Copyable {
         let offset = operation.pointee.offset
         let length = operation.pointee.remaining
         switch operation.pointee.kind {
+        case .mediumRead:
+            // The kernel keeps what the range only touches, and page cache comes in pieces (folios) of up to 2 MiB. Bound: a
+            // transfer, far below 32 bits.
+            let piece: UInt64 = 2 << 20
+            let start = offset / piece * piece
+            let end = (offset + length + piece - 1) / piece * piece
+            return curing_dontneed(ring, file, start, UInt32(clamping: end - start), operation)
         case .read, .write, .durableWrite:
             return fillTransfer(operation, file: file)
         case .flush:

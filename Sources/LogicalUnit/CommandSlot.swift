@@ -23,57 +23,60 @@ enum SlotState: UInt8 {
 /// What the backend's next answer means for a command, and what comes after it.
 enum Stage: UInt8 {
     case read
+    /// READ with FUA: a volatile cache is written back first, and the medium is read then.
+    case readFlush
     case write
     /// WRITE with FUA on a backend without it: a flush follows.
     case writeThenFlush
     case flush
-    case discard
-    case writeSame
-    case writeZeroes
     /// COMPARE AND WRITE by the backend in one step.
     case nativeCompareAndWrite
-    /// COMPARE AND WRITE by the unit: the present content is being read, then the new one written.
+    /// COMPARE AND WRITE by the unit: the present content is being read, then the new one written, and made durable.
     case compareRead
     case compareWrite
-    /// VERIFY, and the second half of WRITE AND VERIFY: a piece of the medium is being read.
-    case verifyRead
-    /// WRITE AND VERIFY: the blocks are being written, and are read back then.
-    case writeForVerify
-    /// ORWRITE: the present content is being read; its write is `compareWrite`.
+    case compareFlush
+    /// ORWRITE: the present content is being read; its write is `write`.
     case orRead
     /// PRE-FETCH.
     case prefetch
     /// GET LBA STATUS or LOG SENSE: the backend counts.
     case survey
-    /// FORMAT UNIT or SANITIZE: a piece of the medium is being erased.
+    /// A step of a long command, or what is between two of them; see ``LongRun``.
+    case step
+    /// A long command waits to have its blocks for itself.
+    case stepAlone
+    /// FORMAT UNIT or SANITIZE waits to have the medium for itself.
     case erase
-    /// FORMAT UNIT or SANITIZE: all is written, and made durable.
-    case eraseFlush
-    /// EXTENDED COPY: a piece is being read, then written.
-    case copyRead
-    case copyWrite
-    /// EXTENDED COPY: all is written, and made durable.
-    case copyFlush
 
     /// A command at this stage must not overlap anything in flight.
     var isExclusive: Bool {
         switch self {
-        case .compareRead, .orRead, .writeForVerify, .erase: true
-        default: false
+        case .compareRead, .orRead, .stepAlone, .erase: true
+        case .read, .readFlush, .write, .writeThenFlush, .flush, .nativeCompareAndWrite, .compareWrite,
+            .compareFlush, .prefetch, .survey, .step:
+            false
         }
     }
 
     /// It counts among the exclusive commands that may wait; of erasures there is never more than one.
     var isLimited: Bool { isExclusive && self != .erase }
 
-    /// EXTENDED COPY is under way.
-    var isCopy: Bool { self == .copyRead || self == .copyWrite || self == .copyFlush }
-
     /// The operation under way reads the medium.
     var isRead: Bool {
         switch self {
-        case .read, .compareRead, .orRead, .verifyRead, .survey, .prefetch, .copyRead: true
-        default: false
+        case .read, .readFlush, .compareRead, .orRead, .survey, .prefetch: true
+        case .write, .writeThenFlush, .flush, .nativeCompareAndWrite, .compareWrite, .compareFlush, .step,
+            .stepAlone, .erase:
+            false
+        }
+    }
+
+    /// The operation under way may leave the medium different; nil where its step says so.
+    var changesMedium: Bool? {
+        switch self {
+        case .write, .writeThenFlush, .nativeCompareAndWrite, .compareWrite: true
+        case .read, .readFlush, .flush, .compareRead, .compareFlush, .orRead, .prefetch, .survey: false
+        case .step, .stepAlone, .erase: nil
         }
     }
 }
@@ -93,44 +96,47 @@ struct CommandSlot: ~Copyable {
     var segmentBytes: UInt64 = 0
     /// The bytes of the medium that the command touches; nothing if it touches none.
     var extent = ByteExtent(offset: 0, length: 0)
-    /// All bytes that a VERIFY names; `extent` is the piece under way then.
-    var span = ByteExtent(offset: 0, length: 0)
-    /// Bytes of `extent` (or `span`) that multi-step commands have done.
-    var progress: UInt64 = 0
-    /// Milliseconds of the coarse clock after which the command is late.
+    /// Milliseconds of the coarse clock after which the operation under way is late.
     var deadline = Int64.max
+    /// Milliseconds of the coarse clock after which the kernel has given the command up.
+    var expiry = Int64.max
     /// Bytes of the data buffer as the kernel gave it, before it was cut to what the CDB says.
     var bufferBytes: UInt64 = 0
-    /// Ranges still to be discarded, last first. Empty but for UNMAP, so nothing is allocated for others.
-    var ranges: [ByteExtent] = []
     /// Memory of a multi-step command.
     var bounce: BounceBuffer?
-    /// Bytes that the step under way moves.
-    var stepLength: UInt64 = 0
     /// What follows when a write has been flushed.
     var afterFlush = Stage.write
-    /// BYTCHK of a VERIFY.
-    var byteCheck = ByteCheck.none
     /// What rare commands need besides; nil for others, so nothing is allocated.
     var extras: CommandExtras?
     /// No ring entry waits for the answer: it was given already (IMMED), or there never was one.
     var isDetached = false
-    /// A task management function has hit the command: no further step is begun.
+    /// A task management function has hit the command: nothing more of it is begun.
     var isAborted = false
     /// The unit of another ring that waits for the answer instead.
     var reply: IOTicket?
     /// WRITE or COMPARE AND WRITE with FUA.
     var durable = false
-    /// The backend's `writeGeneration` when a command that writes what depends on a read began to read.
+    /// The backend's `writeGeneration` when a command of several steps began.
     var writeGeneration: UInt64 = 0
+
+    /// Forgets the command that had the slot before.
+    @inline(__always)
+    mutating func begin(expiry: Int64) {
+        isLate = false
+        durable = false
+        isDetached = false
+        isAborted = false
+        extent = ByteExtent(offset: 0, length: 0)
+        self.expiry = expiry
+    }
 }
 
 /// What a rare command carries along beyond the fields of its slot.
 final class CommandExtras {
     /// A question to the backend and its answer.
     var survey: Survey?
-    /// Where an EXTENDED COPY stands.
-    var copy: CopyRun?
+    /// Where a long command stands.
+    var run: LongRun?
     /// What another unit wants, until it is known whether it may.
     var peer: PeerRequest?
 }

@@ -33,8 +33,10 @@ struct CopyRun {
     private(set) var total: UInt64 = 0
     /// Bytes that are done on the unit that got the command.
     private(set) var ownBytes: UInt64 = 0
-    /// The piece under way has been read and is being written.
-    var isWriting = false
+    /// The next piece has been read and is written next.
+    private var isWriting = false
+    /// Nothing that it writes is read by it: done again from its beginning, it leaves the same bytes.
+    let isRepeatable: Bool
 
     /// It writes to the unit that got the command.
     var writesOwn: Bool {
@@ -42,9 +44,11 @@ struct CopyRun {
     }
 
     init(
-        segments: [Segment], listIdentifier: UInt32?, isHeld: Bool, form: ExtendedCopy.ListIdentifierLength
+        segments: [Segment], isRepeatable: Bool, listIdentifier: UInt32?, isHeld: Bool,
+        form: ExtendedCopy.ListIdentifierLength
     ) {
         self.segments = segments
+        self.isRepeatable = isRepeatable
         self.listIdentifier = listIdentifier
         self.isHeld = isHeld
         self.form = form
@@ -54,21 +58,29 @@ struct CopyRun {
     /// The segment under way; nil when all are done.
     var current: Segment? { index < segments.count ? segments[index] : nil }
 
-    /// Bytes of the next piece.
-    func pieceLength(upTo limit: UInt64) -> UInt64 {
-        current.map { min(limit, $0.sourceBytes.length - done) } ?? 0
+    /// The next piece, read or written; nil when all are done.
+    func next() -> Step? {
+        guard let current else { return nil }
+        let length = min(UInt64(Limits.bounceBytes), current.sourceBytes.length - done)
+        let whole = isWriting ? current.destinationBytes : current.sourceBytes
+        return Step(
+            action: isWriting ? .write : .read, extent: ByteExtent(offset: whole.offset + done, length: length),
+            endpoint: isWriting ? current.destination : current.source, isFirst: done == 0)
     }
 
-    /// A piece has been written.
-    mutating func advance(by length: UInt64) {
-        done += length
-        total += length
-        if case .own = current?.destination { ownBytes += length }
-        if let current, done >= current.sourceBytes.length {
-            index += 1
-            done = 0
-            skipEmpty()
+    /// A piece has been read, and is written next; or it has been written, and the next one is read.
+    mutating func advance(by step: Step) {
+        if isWriting {
+            done += step.extent.length
+            total += step.extent.length
+            if case .own = step.endpoint { ownBytes += step.extent.length }
+            if let current, done >= current.sourceBytes.length {
+                index += 1
+                done = 0
+                skipEmpty()
+            }
         }
+        isWriting.toggle()
     }
 
     private mutating func skipEmpty() {

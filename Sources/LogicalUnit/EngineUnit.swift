@@ -79,7 +79,7 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     private let look: (inout LogicalUnit<Backend>) -> Bool
     private let take:
         (
-            inout LogicalUnit<Backend>, UnsafeMutablePointer<CompletionNode>
+            inout LogicalUnit<Backend>, UnsafeMutablePointer<CompletionNode>, Int64
         ) -> UnsafeMutablePointer<CompletionNode>?
 
     /// A unit from an open backend and an attached ring. `report` is called on the loop's thread.
@@ -94,7 +94,7 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         self.report = report
         serve = { unit, now in unit.service(now: now) }
         look = { unit in unit.hasWork() }
-        take = { unit, chain in unit.takeCompletions(chain) }
+        take = { unit, chain, now in unit.takeCompletions(chain, now: now) }
     }
 
     // MARK: - For the loop
@@ -110,12 +110,15 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
 
     /// As ``ServiceableUnit`` says.
     public func attach(index: UInt32, inbox: CompletionInbox) -> Bool {
+        // Before the backend is taken: where there is no room for slots it stays here, to be closed.
+        guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else {
+            return false
+        }
         guard let backend = openedBackend.take(), let ring = openedRing.take() else {
             preconditionFailure("\(name) is attached twice")
         }
         let made = LogicalUnit(
-            profile: profile, backend: backend, ring: ring, index: index, inbox: inbox, report: report)
-        guard let made else { return false }
+            profile: profile, backend: backend, ring: ring, slots: slots, index: index, report: report)
         let place = UnsafeMutablePointer<LogicalUnit<Backend>>.allocate(capacity: 1)
         place.initialize(to: made)
         unit = place
@@ -129,10 +132,10 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
 
     /// As ``ServiceableUnit`` says.
     public func takeCompletions(
-        _ chain: UnsafeMutablePointer<CompletionNode>
+        _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>? {
         guard let unit else { preconditionFailure("an answer for \(name), which is closed") }
-        return take(&unit.pointee, chain)
+        return take(&unit.pointee, chain, now)
     }
 
     /// As ``ServiceableUnit`` says.
@@ -171,9 +174,10 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public var isQuiet: Bool {
         guard let unit else { return true }
-        // An erasure is not waited for: told to stop, it ends with its step. Nothing else is taken beside it.
-        if unit.pointee.condition.erasure != nil { return unit.pointee.slots.inUse <= 1 }
-        return commandsInFlight == 0 && (unit.pointee.mode == .ringless || unit.pointee.ring?.isEmpty ?? true)
+        // Long commands are not waited for: told to stop, each ends with its step. Nothing else is taken beside an erasure.
+        guard commandsInFlight <= unit.pointee.longCommands else { return false }
+        if unit.pointee.condition.erasure != nil { return true }
+        return (unit.pointee.mode == .ringless || unit.pointee.ring?.isEmpty ?? true)
     }
 
     /// As ``ControlledUnit`` says.

@@ -18,11 +18,33 @@ public enum Limits {
     /// content in COMPARE AND WRITE. Mapped when first needed.
     public static let bounceBytes = 1 << 20
 
+    /// What the steps of one unit's long commands may weigh together while they are under way: so many bytes that are moved, or
+    /// one of the longest steps that the backend does without data. See `StepLimits`.
+    static let stepBudget: UInt64 = 16 << 20
+
+    /// The longest WRITE SAME in bytes, told as MAXIMUM WRITE SAME LENGTH. Bound: at 20 MiB/s, a slow cluster, a pattern is
+    /// written in 13 s: well before kernel and initiators give a command up (30 s). With blocks of up to 4096 bytes it is
+    /// more than the 65,535 blocks below which Linux would send WRITE SAME(10).
+    public static let writeSameBytes: UInt64 = 256 << 20
+
     /// Ring entries open at once: commands, pads and notices. A power of two.
     public static let openEntries = 16384
 
     /// Milliseconds between two looks for commands that take too long.
     public static let timeoutTick: Int64 = 250
+
+    /// The kernel's default `cmd_time_out`, in milliseconds.
+    static let kernelTimeout: Int64 = 30_000
+
+    /// Milliseconds after which a command that was taken from the ring counts as given up by the kernel; nil for never.
+    ///
+    /// Bound: earlier than the kernel does it by two looks. It counts from when it put the command into the ring, and rounds up to
+    /// a whole second; we count from when we took it, and look every ``timeoutTick``.
+    ///
+    /// - Parameter kernelTimeout: `cmd_time_out` in milliseconds; 0 is never.
+    static func patience(kernelTimeout: Int64) -> Int64? {
+        kernelTimeout > 0 ? max(kernelTimeout - 2 * timeoutTick, 2 * timeoutTick) : nil
+    }
 
     /// Milliseconds after which a command that waits for a reading of configfs goes on without: identity that was read
     /// before is told, access states are not, and what LIO may exclude is not done (BUSY).

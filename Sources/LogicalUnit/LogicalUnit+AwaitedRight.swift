@@ -67,13 +67,10 @@ extension LogicalUnit where Backend: ~Copyable {
         for slot in waiting { finish(slots.resume(slot, from: .awaitingRight), .status(status)) }
     }
 
-    /// A task management function has hit the command with this number: if it waits, it ends unbegun.
-    mutating func abortAwaitingRight(_ identifier: UInt16) {
-        let position = awaitingRight.firstIndex {
-            slots[$0].pointee.commandID == identifier && slots[$0].pointee.reply == nil
-        }
-        guard let position else { return }
-        let slot = awaitingRight.remove(at: position)
+    /// A task management function has hit the command in this slot, which waits: it ends unbegun.
+    mutating func abortAwaitingRight(_ slot: Int) {
+        guard slots[slot].pointee.reply == nil, let position = awaitingRight.firstIndex(of: slot) else { return }
+        awaitingRight.remove(at: position)
         finish(slots.resume(slot, from: .awaitingRight), .status(.taskAborted))
     }
 }

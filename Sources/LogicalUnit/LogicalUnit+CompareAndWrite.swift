@@ -4,6 +4,9 @@ internal import SCSI
 
 /// COMPARE AND WRITE: by the backend in one step where it can, else read, compared and written under exclusion.
 extension LogicalUnit where Backend: ~Copyable {
+    /// Commands that may hold memory at once. Bound: 16 MiB per unit, 64 MiB if all are ORWRITEs of the largest transfer.
+    static var bounceLimit: Int { 16 }
+
     /// COMPARE AND WRITE (SBC-4 5.3).
     mutating func compareAndWrite(_ command: consuming PendingCommand, _ compare: CompareAndWrite) {
         let slot = command.slot
@@ -71,7 +74,7 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         // The compared bytes are not needed any longer: the new ones take their place in one piece.
         data.read(into: present, from: Int(extent.length))
-        writeBounce(command, present)
+        writeBounce(command, present, stage: .compareWrite)
     }
 
     // MARK: - ORWRITE
@@ -104,7 +107,8 @@ extension LogicalUnit where Backend: ~Copyable {
             for index in 0..<piece.count { present[done + index] |= piece[index] }
             return true
         }
-        writeBounce(command, present)
+        // Done twice it leaves the same: an ordinary write.
+        writeBounce(command, present, stage: .write)
     }
 
     // MARK: - Memory of the unit's own
@@ -120,15 +124,19 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// Writes the command's own memory to its extent, and answers then.
     private mutating func writeBounce(
-        _ command: consuming PendingCommand, _ bytes: UnsafeMutableRawBufferPointer
+        _ command: consuming PendingCommand, _ bytes: UnsafeMutableRawBufferPointer, stage: Stage
     ) {
         let slot = command.slot
+        // Nothing has been written, and nothing is when its initiator was told, or will be, that the command is over: with
+        // its ring lost it is BUSY, comes again, and would find its own data.
+        if slots[slot].pointee.isAborted { return finish(command, .status(.taskAborted)) }
+        if mode == .ringless || slots[slot].pointee.expiry <= now { return finish(command, .status(.busy)) }
         // The right to write was lost meanwhile, and is perhaps back: another gateway may have written in between.
         guard slots[slot].pointee.writeGeneration == backend.writeGeneration else {
             return finish(command, .status(.busy))
         }
         slots.iovecs(slot)[0] = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
         slots[slot].pointee.segmentCount = 1
-        settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .compareWrite))
+        settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: stage))
     }
 }

@@ -136,8 +136,9 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// Takes the answers at the head of a chain that are for this unit. - Returns: the rest of the chain.
     mutating func takeCompletions(
-        _ chain: UnsafeMutablePointer<CompletionNode>
+        _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>? {
+        self.now = now
         var next: UnsafeMutablePointer<CompletionNode>? = chain
         var taken = 0
         while let node = next, node.pointee.unit == index {
@@ -168,20 +169,16 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         let record = slots[slot]
         let stage = record.pointee.stage
+        if stage == .step { return stepEnded(command, result) }
         guard result.isSuccess else {
             if stage == .nativeCompareAndWrite && result.isMiscompare {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
             if stage == .survey && record.pointee.isDetached { return spaceUnknown(command, errno: -result.code) }
             if result.isRightAwaited && mayBeginAnew(slot) { return awaitRight(command, result) }
-            // EAGAIN is no failure: the right to write has been asked for, and the command comes again.
-            if result.code != -EAGAIN && !result.isRightAwaited {
-                backend.operationFailed(result.code)
-                tellBackendError(record.pointee.cdb, errno: -result.code)
-            }
-            if stage == .erase || stage == .eraseFlush { return failErasure(command, -result.code) }
-            if stage.isCopy { return failCopy(command, result) }
-            return finish(command, SenseTable.outcome(of: result.code, isRead: stage.isRead))
+            noteFailure(slot, result)
+            return finish(
+                command, SenseTable.outcome(of: result.code, at: stage, afterFlush: record.pointee.afterFlush))
         }
         switch stage {
         case .read:
@@ -194,61 +191,33 @@ extension LogicalUnit where Backend: ~Copyable {
         case .writeThenFlush:
             record.pointee.stage = record.pointee.afterFlush
             settle(command, backend.flush(ticket: slots.ticket(slot)))
+        case .readFlush:
+            record.pointee.stage = .read
+            settle(
+                command,
+                backend.readMedium(record.pointee.extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
         case .flush, .prefetch: finish(command, .good)
-        case .writeZeroes: finishWritten(command)
-        case .discard: discardNext(command)
-        case .writeSame: continueWriteSame(command)
         case .compareRead: compareAndWriteSecondHalf(command)
-        case .compareWrite, .nativeCompareAndWrite:
+        case .compareWrite, .compareFlush, .nativeCompareAndWrite:
             noteSpaceUsed(record.pointee.extent.length)
             finish(command, .good)
         case .orRead: orWriteSecondHalf(command)
-        case .writeForVerify:
-            noteSpaceUsed(record.pointee.extent.length)
-            continueVerify(command)
-        case .verifyRead:
-            if let difference = compareVerified(slot) {
-                return finish(command, .check(.miscompareDuringVerify(at: difference)))
-            }
-            continueVerify(command)
         case .survey: answerSurvey(command)
-        case .erase: continueErasure(command)
-        case .eraseFlush: endErasure(command)
-        case .copyRead, .copyWrite: copyStepDone(command)
-        case .copyFlush: copyFlushed(command)
+        case .step, .stepAlone, .erase: preconditionFailure("a command at \(stage) has no single operation")
         }
+    }
+
+    /// Passes a failure on to the backend and to people.
+    mutating func noteFailure(_ slot: Int, _ result: IOResult) {
+        // EAGAIN is no failure: the right to write has been asked for, and the command comes again.
+        guard result.code != -EAGAIN && !result.isRightAwaited else { return }
+        backend.operationFailed(result.code)
+        tellBackendError(slots[slot].pointee.cdb, errno: -result.code)
     }
 
     private mutating func countWrite(_ bytes: UInt64) {
         counters.writes &+= 1
         counters.writeBytes &+= bytes
         noteSpaceUsed(bytes)
-    }
-
-    // MARK: - Long commands
-
-    /// Steps that a long command takes before others have their turn, where the backend answers at once.
-    static var stepsPerTurn: Int { 8 }
-
-    /// Lays a long command aside until the unit's next turn.
-    mutating func yield(_ command: consuming PendingCommand) {
-        yielded.append(command.slot)
-        slots.park(command, as: .yielded)
-    }
-
-    /// Goes on with the long commands that were laid aside.
-    mutating func resumeYielded() {
-        let slots = yielded
-        yielded.removeAll(keepingCapacity: true)
-        for slot in slots { goOn(self.slots.resume(slot, from: .yielded)) }
-    }
-
-    private mutating func goOn(_ command: consuming PendingCommand) {
-        switch slots[command.slot].pointee.stage {
-        case .verifyRead: continueVerify(command)
-        case .erase: continueErasure(command)
-        case .copyRead, .copyWrite: continueCopy(command)
-        case let stage: preconditionFailure("a command at \(stage) has no next step")
-        }
     }
 }

@@ -4,9 +4,6 @@ internal import SCSI
 
 /// FORMAT UNIT and SANITIZE: the whole medium, piece by piece, with everything else refused meanwhile.
 extension LogicalUnit where Backend: ~Copyable {
-    /// Bytes of one piece. Bound: progress moves, other units have their turn, and a stop need not wait for more.
-    private static var erasurePiece: UInt64 { 64 << 20 }
-
     /// FORMAT UNIT (SBC-4 5.4). Block size and capacity stay; the blocks are filled with zeros or the pattern given.
     mutating func formatUnit(_ command: consuming PendingCommand, _ format: FormatUnit) {
         let slot = command.slot
@@ -26,7 +23,8 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         let fill: MediumErasure.Fill =
             if parameters.pattern != nil { .pattern(parameters) } else if format.fast { .nothing } else {
-                .zeroes
+                // Zeros that a thin unit need not keep.
+                backend.capabilities.discard?.readsZeros == true ? .deallocation : .zeroes
             }
         erase(command, MediumErasure(.format, fill, size: mediumBytes), immediate: parameters.immediate)
     }
@@ -75,26 +73,7 @@ extension LogicalUnit where Backend: ~Copyable {
         BlockRange(lba: 0, blocks: profile.capacity.blocks).byteRange(in: profile.capacity)?.length ?? 0
     }
 
-    /// A task management function has hit the command `identifier`, and the kernel waits for its answer. An erasure
-    /// goes on without it (SBC-3 4.11.2); one of several steps, which may be about the whole medium, ends after the step
-    /// under way; any other command ends by itself soon.
-    mutating func letGo(of identifier: UInt16) {
-        if !awaitingRight.isEmpty { abortAwaitingRight(identifier) }
-        // Bound: only what has memory may take long, so that a reset of a busy unit need not look at every slot.
-        guard condition.erasure != nil || bouncesInUse > 0 else { return }
-        for slot in 0..<slots.initialised {
-            let record = slots[slot]
-            guard record.pointee.state != .free, record.pointee.commandID == identifier,
-                !record.pointee.isDetached
-            else { continue }
-            switch record.pointee.stage {
-            case .erase, .eraseFlush: detach(slot, .status(.taskAborted))
-            default: record.pointee.isAborted = record.pointee.bounce != nil
-            }
-        }
-    }
-
-    // MARK: - Piece by piece
+    // MARK: - From beginning to end
 
     private mutating func erase(
         _ command: consuming PendingCommand, _ erasure: MediumErasure, immediate: Bool
@@ -103,15 +82,10 @@ extension LogicalUnit where Backend: ~Copyable {
         // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
         let claim = backend.claimWriting()
         guard claim.isSuccess else { return awaitRight(command, claim) }
-        slots[slot].pointee.writeGeneration = backend.writeGeneration
         condition.erasure = erasure
         if immediate { detach(slot) }
-        slots[slot].pointee.extent = ByteExtent(offset: 0, length: erasure.size)
-        slots[slot].pointee.durable = false
-        slots[slot].pointee.stage = .erase
         // What was taken before is answered first; what comes after meets the condition.
-        if mustWait(slot, exclusive: true) { return hold(command) }
-        beginErasure(command)
+        beginLong(command, .erasure, as: .erase, whole: ByteExtent(offset: 0, length: erasure.size))
     }
 
     /// Answers now; the command goes on without its ring entry and without its data buffer, which is zeroed as
@@ -122,82 +96,9 @@ extension LogicalUnit where Backend: ~Copyable {
             respond(slots[slot], outcome)
         }
         slots[slot].pointee.isDetached = true
+        slots[slot].pointee.expiry = .max
         slots[slot].pointee.segmentCount = 0
         slots[slot].pointee.segmentBytes = 0
-    }
-
-    /// Nothing else is in flight: starts with the first piece.
-    mutating func beginErasure(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        gate.start(slot)
-        if let erasure = condition.erasure, erasure.needsMemory(backend.capabilities) {
-            let blockSize = Int(profile.capacity.blockSize)
-            let size = min(UInt64(Limits.bounceBytes / blockSize * blockSize), erasure.size)
-            guard takeBounce(slot, byteCount: Int(size)) != nil else {
-                // Nothing has been touched yet. But who was told GOOD already must learn that nothing will be.
-                if slots[slot].pointee.isDetached { return failErasure(command, ENOMEM) }
-                condition.erasure = nil
-                return finish(command, .status(.taskSetFull))
-            }
-        }
-        continueErasure(command)
-    }
-
-    /// Goes on with the next pieces, and flushes after the last one.
-    mutating func continueErasure(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        for _ in 0..<Self.stepsPerTurn {
-            // The unit is being stopped or has lost its ring: an erasure is not worth waiting for.
-            guard mode == .serving, var erasure = condition.erasure else { return failErasure(command, ECANCELED) }
-            // Lost, and perhaps back: what another gateway has written since must not be erased.
-            guard slots[slot].pointee.writeGeneration == backend.writeGeneration else {
-                return failErasure(command, EBUSY)
-            }
-            let memory = slots[slot].pointee.bounce?.bytes
-            if erasure.startsPass, let memory {
-                erasure.prepare(memory, blockSize: Int(profile.capacity.blockSize))
-            }
-            let limit = memory.map { UInt64($0.count) } ?? erasurePiece
-            let piece = erasure.next(upTo: limit)
-            condition.erasure = erasure
-            guard let piece else {
-                slots[slot].pointee.stage = .eraseFlush
-                return settle(command, backend.flush(ticket: slots.ticket(slot)))
-            }
-            slots[slot].pointee.stage = .erase
-            switch submit(piece, of: erasure, memory, slot) {
-            case .pending: return park(command)
-            case .done(let result) where result.isSuccess: continue
-            case .done(let result): return advance(command, result)
-            }
-        }
-        yield(command)
-    }
-
-    private mutating func submit(
-        _ piece: ByteExtent, of erasure: MediumErasure, _ memory: UnsafeMutableRawBufferPointer?, _ slot: Int
-    ) -> Submission {
-        if let memory {
-            let data = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(piece.length)])
-            return backend.write(
-                piece, from: slots.spare(slot, data), durable: false, ticket: slots.ticket(slot))
-        }
-        if case .deallocation = erasure.fill { return backend.discard(piece, ticket: slots.ticket(slot)) }
-        return backend.writeZeroes(piece, ticket: slots.ticket(slot))
-    }
-
-    /// Bytes of one piece that is not written from memory.
-    private var erasurePiece: UInt64 {
-        let blockSize = UInt64(profile.capacity.blockSize)
-        let longest = backend.capabilities.discard?.maximumBytes ?? Self.erasurePiece
-        return max(min(longest, Self.erasurePiece) / blockSize, 1) * blockSize
-    }
-
-    /// The last piece is on the medium.
-    mutating func endErasure(_ command: consuming PendingCommand) {
-        condition.erasure = nil
-        condition.failure = nil
-        sendNothing(command)
     }
 
     /// The medium is neither what it was nor what it was to be.

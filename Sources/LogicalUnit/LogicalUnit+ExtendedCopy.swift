@@ -28,15 +28,9 @@ extension LogicalUnit where Backend: ~Copyable {
             let claim = backend.claimWriting()
             guard claim.isSuccess else { return awaitRight(command, claim) }
         }
-        slots[slot].pointee.writeGeneration = backend.writeGeneration
-        let extras = CommandExtras()
-        extras.copy = run
-        slots[slot].pointee.extras = extras
-        slots[slot].pointee.durable = false
-        slots[slot].pointee.stage = .copyRead
         if list.immediate { detach(slot) }
-        noteStatus(slot, list.immediate ? .inBackground : .inForeground)
-        continueCopy(command)
+        noteStatus(run, list.immediate ? .inBackground : .inForeground)
+        beginLong(command, .extendedCopy(run))
     }
 
     private var copyLimits: CopyLimits { .served(blockSize: profile.capacity.blockSize) }
@@ -49,20 +43,28 @@ extension LogicalUnit where Backend: ~Copyable {
             throw .invalidFieldInParameterList(byte: 0)
         }
         var segments: [CopyRun.Segment] = []
+        var read: [(unit: [UInt8], bytes: ByteExtent)] = []
+        var written: [(unit: [UInt8], bytes: ByteExtent)] = []
         for segment in list.segments {
             let (source, from) = try endpoint(list, segment.source, own: designator)
             let (destination, to) = try endpoint(list, segment.destination, own: designator)
             if case .own = destination, isWriteProtected { throw .writeProtected }
             let unit = segment.isCountInDestinationBlocks ? to.blockSize : from.blockSize
             let bytes = UInt64(segment.blocks) * UInt64(unit)
-            segments.append(
-                CopyRun.Segment(
-                    source: source, destination: destination,
-                    sourceBytes: try Self.extent(segment.sourceLBA, bytes, in: from),
-                    destinationBytes: try Self.extent(segment.destinationLBA, bytes, in: to)))
+            let planned = CopyRun.Segment(
+                source: source, destination: destination,
+                sourceBytes: try Self.extent(segment.sourceLBA, bytes, in: from),
+                destinationBytes: try Self.extent(segment.destinationLBA, bytes, in: to))
+            segments.append(planned)
+            read.append((list.units[segment.source].designator, planned.sourceBytes))
+            written.append((list.units[segment.destination].designator, planned.destinationBytes))
+        }
+        let readsWhatItWrites = written.contains { written in
+            read.contains { $0.unit == written.unit && $0.bytes.overlaps(written.bytes) }
         }
         return CopyRun(
-            segments: segments, listIdentifier: list.keepsStatus ? list.listIdentifier : nil,
+            segments: segments, isRepeatable: !readsWhatItWrites,
+            listIdentifier: list.keepsStatus ? list.listIdentifier : nil,
             isHeld: list.usage == .hold, form: form)
     }
 
@@ -96,120 +98,31 @@ extension LogicalUnit where Backend: ~Copyable {
         return ByteExtent(offset: found.offset, length: found.length)
     }
 
-    // MARK: - Piece by piece
+    // MARK: - Its end
 
-    /// Reads or writes the next piece, or answers when all segments are done.
-    ///
-    /// - Parameter admitted: the command has waited for its next piece.
-    mutating func continueCopy(_ command: consuming PendingCommand, admitted: Bool = false) {
-        let slot = command.slot
-        for step in 0..<Self.stepsPerTurn {
-            guard let extras = slots[slot].pointee.extras, let run = extras.copy else {
-                preconditionFailure("a copy without its plan")
-            }
-            guard let segment = run.current else { return endCopy(command) }
-            if slots[slot].pointee.isAborted {
-                noteStatus(slot, .terminated)
-                return finish(command, .status(.taskAborted))
-            }
-            guard mode == .serving else { return failCopy(command, .goneAway) }
-            // Neither end of the copy may be a medium that is being erased.
-            guard condition.erasure == nil else { return failCopy(command, IOResult(code: -EBUSY)) }
-            let length = run.pieceLength(upTo: UInt64(Limits.bounceBytes))
-            let whole = run.isWriting ? segment.destinationBytes : segment.sourceBytes
-            let extent = ByteExtent(offset: whole.offset + run.done, length: length)
-            slots[slot].pointee.stepLength = length
-            slots[slot].pointee.stage = run.isWriting ? .copyWrite : .copyRead
-            let endpoint = run.isWriting ? segment.destination : segment.source
-            // Bound: a copy holds up nobody but for the piece under way.
-            var own = ByteExtent(offset: 0, length: 0)
-            if case .own = endpoint {
-                own = extent
-                // The right to write was lost since the copy began, and is perhaps back: what was read may be old.
-                if run.isWriting && slots[slot].pointee.writeGeneration != backend.writeGeneration {
-                    return failCopy(command, IOResult(code: -EBUSY))
-                }
-            }
-            guard beginPiece(slot, own, admitted: admitted && step == 0) else { return hold(command) }
-            guard let memory = slots[slot].pointee.bounce?.bytes ?? takeBounce(slot, byteCount: Limits.bounceBytes)
-            else { return failCopy(command, IOResult(code: -ENOMEM)) }
-            let piece = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(length)])
-            switch move(piece, extent, at: endpoint, isWrite: run.isWriting, isFirst: run.done == 0, slot) {
-            case .pending: return park(command)
-            case .done(let result) where result.isSuccess: noteStep(slot)
-            case .done(let result): return advance(command, result)
-            }
-        }
-        yield(command)
+    /// All is copied, and durable where it has to be. Other units have made theirs durable as they do it.
+    mutating func endCopy(_ run: LongRun) {
+        noteSpaceUsed(run.ownBytes)
+        if case .extendedCopy(let copy) = run.procedure { noteStatus(copy, .done) }
     }
-
-    private mutating func move(
-        _ memory: UnsafeMutableRawBufferPointer, _ extent: ByteExtent, at endpoint: CopyRun.Endpoint,
-        isWrite: Bool, isFirst: Bool, _ slot: Int
-    ) -> Submission {
-        let ticket = slots.ticket(slot)
-        switch endpoint {
-        case .own where isWrite:
-            return backend.write(extent, from: slots.spare(slot, memory), durable: false, ticket: ticket)
-        case .own:
-            return backend.read(extent, into: slots.spare(slot, memory), ticket: ticket)
-        case .peer(let peer):
-            let blockSize = UInt64(peer.capacity.blockSize)
-            let range = BlockRange(lba: extent.offset / blockSize, blocks: extent.length / blockSize)
-            peer.submit(
-                PeerRequest(isWrite: isWrite, isFirst: isFirst, range: range, memory: memory, ticket: ticket))
-            return .pending
-        }
-    }
-
-    /// A piece has been read, and is written next; or it has been written, and the next one is read.
-    private func noteStep(_ slot: Int) {
-        guard let extras = slots[slot].pointee.extras, var run = extras.copy else { return }
-        if run.isWriting { run.advance(by: slots[slot].pointee.stepLength) }
-        run.isWriting.toggle()
-        extras.copy = run
-    }
-
-    /// What was under way has come back.
-    mutating func copyStepDone(_ command: consuming PendingCommand) {
-        noteStep(command.slot)
-        continueCopy(command)
-    }
-
-    private mutating func endCopy(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        // Other units have made theirs durable as they do it.
-        guard writesThrough, bytesCopiedHere(slot) > 0 else { return copyFlushed(command) }
-        slots[slot].pointee.stage = .copyFlush
-        settle(command, backend.flush(ticket: slots.ticket(slot)))
-    }
-
-    /// All is copied, and durable where it has to be.
-    mutating func copyFlushed(_ command: consuming PendingCommand) {
-        noteSpaceUsed(bytesCopiedHere(command.slot))
-        noteStatus(command.slot, .done)
-        sendNothing(command)
-    }
-
-    private func bytesCopiedHere(_ slot: Int) -> UInt64 { slots[slot].pointee.extras?.copy?.ownBytes ?? 0 }
 
     /// A piece could not be moved: COPY ABORTED with the code of the cause, or BUSY where trying again helps.
-    mutating func failCopy(_ command: consuming PendingCommand, _ result: IOResult) {
-        let slot = command.slot
-        var outcome = SenseTable.outcome(of: result.code, isRead: slots[slot].pointee.stage.isRead)
+    mutating func failCopy(_ command: consuming PendingCommand, _ run: LongRun, _ result: IOResult) {
+        var outcome = SenseTable.outcome(of: result.code, isRead: run.step?.isRead ?? true)
         var state = CopyStatus.State.terminated
+        if case .status = outcome, !run.isRepeatable { outcome = .check(.copyInterrupted) }
         if case .check(let cause) = outcome {
             let sense = Sense(.copyAborted, cause.asc, cause.ascq)
             outcome = .check(sense)
             state = .failed(sense)
         }
-        noteStatus(slot, state)
+        if case .extendedCopy(let copy) = run.procedure { noteStatus(copy, state) }
         finish(command, outcome)
     }
 
     /// Keeps where the copy stands for RECEIVE COPY RESULTS, if its initiator may ask.
-    private mutating func noteStatus(_ slot: Int, _ state: CopyStatus.State) {
-        guard let run = slots[slot].pointee.extras?.copy, let identifier = run.listIdentifier else { return }
+    mutating func noteStatus(_ run: CopyRun, _ state: CopyStatus.State) {
+        guard let identifier = run.listIdentifier else { return }
         copies.record(
             CopyStatus(
                 listIdentifier: identifier, form: run.form, state: state,

@@ -49,6 +49,7 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func take(_ fresh: BackstoreFacts?) {
         guard let fresh else { return }
         facts = fresh
+        kernelPatience = Limits.patience(kernelTimeout: Int64(fresh.commandTimeoutSeconds) * 1000)
         if let exclusion = fresh.exclusion { (lastExclusion, exclusionAge) = (exclusion, now) }
         noteOptimized(fresh)
         profile.copyGroup?.announce(
@@ -73,6 +74,9 @@ extension LogicalUnit where Backend: ~Copyable {
     ) {
         let slot = command.slot
         if let request = slots[slot].pointee.extras?.peer { return carryOn(command, request, fresh?.exclusion) }
+        // Its initiator has been told that it is over, or will be: nothing is begun any more.
+        if slots[slot].pointee.isAborted { return finish(command, .status(.taskAborted)) }
+        if slots[slot].pointee.expiry <= now { return finish(command, .status(.busy)) }
         guard case .command(let decoded) = decode(slot) else { return finish(command, otherwise) }
         // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
         if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
@@ -100,12 +104,10 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         let slot = command.slot
         let record = slots[slot]
+        record.pointee.begin(expiry: .max)
         record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
-        record.pointee.isLate = false
         record.pointee.isDetached = true
-        record.pointee.durable = false
         record.pointee.reply = request.ticket
-        record.pointee.extent = ByteExtent(offset: 0, length: 0)
         slots.iovecs(slot)[0] = iovec(iov_base: request.memory.baseAddress, iov_len: request.memory.count)
         record.pointee.segmentCount = 1
         record.pointee.segmentBytes = UInt64(request.memory.count)

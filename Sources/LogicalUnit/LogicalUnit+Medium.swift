@@ -13,8 +13,16 @@ extension LogicalUnit where Backend: ~Copyable {
         if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
         slots[slot].pointee.extent = extent
         slots[slot].pointee.stage = .read
+        if access.fua && backend.capabilities.volatileCache { slots[slot].pointee.stage = .readFlush }
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
-        settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
+        settle(command, submitRead(slot, extent))
+    }
+
+    /// Reads into the slot's data buffer; with FUA the medium: what a cache holds newer is written back first (SBC-3 5.8).
+    @inline(__always)
+    private mutating func submitRead(_ slot: Int, _ extent: ByteExtent) -> Submission {
+        if slots[slot].pointee.stage == .readFlush { return backend.flush(ticket: slots.ticket(slot)) }
+        return backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot))
     }
 
     /// WRITE 6/10/12/16 (SBC-4 5.40 to 5.43).
@@ -43,23 +51,13 @@ extension LogicalUnit where Backend: ~Copyable {
         let durable = slots[slot].pointee.durable && capabilities.volatileCache || writesThrough
         let flushes = durable && !capabilities.forceUnitAccess
         slots[slot].pointee.stage = flushes ? .writeThenFlush : stage
-        slots[slot].pointee.afterFlush = stage
+        slots[slot].pointee.afterFlush = stage == .compareWrite ? .compareFlush : stage
         return backend.write(
             extent, from: slots.segments(slot), durable: durable && !flushes, ticket: slots.ticket(slot))
     }
 
     /// WCE = 0 and the backend has a cache: what was written has to be flushed before it is answered.
     var writesThrough: Bool { !modes.writeCacheEnabled && backend.capabilities.volatileCache }
-
-    /// Answers a command of which all is written: WCE = 0 wants it on the medium first.
-    mutating func finishWritten(_ command: consuming PendingCommand) {
-        noteSpaceUsed(slots[command.slot].pointee.extent.length)
-        guard writesThrough else { return sendNothing(command) }
-        zeroRest(command.slot, from: 0)
-        slots[command.slot].pointee.stage = .flush
-        let ticket = slots.ticket(command.slot)
-        settle(command, backend.flush(ticket: ticket))
-    }
 
     /// SYNCHRONIZE CACHE 10/16 (SBC-4 5.31): the whole unit is made durable, before the answer even with IMMED.
     mutating func synchronizeCache(_ command: consuming PendingCommand, _ synchronize: SynchronizeCache) {
@@ -152,17 +150,14 @@ extension LogicalUnit where Backend: ~Copyable {
         let slot = command.slot
         let extent = slots[slot].pointee.extent
         switch slots[slot].pointee.stage {
-        case .read:
-            settle(command, backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
+        case .read, .readFlush: settle(command, submitRead(slot, extent))
         case .compareRead, .orRead: beginCombining(command)
-        case .writeForVerify: beginWriteAndVerify(command)
-        case .verifyRead: continueVerify(command, admitted: true)
-        case .erase: beginErasure(command)
-        case .copyRead, .copyWrite: continueCopy(command, admitted: true)
+        case .stepAlone, .erase: beginAlone(command)
+        case .step: continueLong(command, admitted: true)
         case .nativeCompareAndWrite: beginNativeCompareAndWrite(command)
-        case .discard: discardNext(command)
-        case .writeSame: beginWriteSame(command)
-        default: settle(command, submitWrite(slot, extent, stage: .write))
+        case .write, .writeThenFlush: settle(command, submitWrite(slot, extent, stage: .write))
+        case .flush, .compareWrite, .compareFlush, .prefetch, .survey:
+            preconditionFailure("a command at \(slots[slot].pointee.stage) waits for no blocks")
         }
     }
 }

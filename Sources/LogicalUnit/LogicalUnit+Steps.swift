@@ -20,11 +20,16 @@ extension LogicalUnit where Backend: ~Copyable {
         whole: ByteExtent = ByteExtent(offset: 0, length: 0)
     ) {
         let slot = command.slot
+        slots[slot].pointee.stage = stage
+        let run = LongRun(procedure)
+        if run.claimsItself {
+            let claim = backend.claimWriting()
+            guard claim.isSuccess else { return awaitRight(command, claim) }
+        }
         let extras = CommandExtras()
-        extras.run = LongRun(procedure)
+        extras.run = run
         slots[slot].pointee.extras = extras
         slots[slot].pointee.writeGeneration = backend.writeGeneration
-        slots[slot].pointee.stage = stage
         slots[slot].pointee.extent = whole
         longCommands += 1
         if stage.isExclusive {
@@ -202,7 +207,9 @@ extension LogicalUnit where Backend: ~Copyable {
             let blockSize = UInt64(peer.capacity.blockSize)
             let range = BlockRange(lba: extent.offset / blockSize, blocks: extent.length / blockSize)
             peer.submit(
-                PeerRequest(isWrite: step.changesMedium, range: range, memory: memory(slot, step), ticket: ticket))
+                PeerRequest(
+                    isWrite: step.changesMedium, isFirst: step.isFirst, range: range, memory: memory(slot, step),
+                    ticket: ticket))
             return .pending
         }
         switch step.action {
@@ -298,7 +305,9 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func admitToRoom() {
         roomMoved = false
         while let slot = awaitingRoom.first {
-            guard let run = slots[slot].pointee.extras?.run else { preconditionFailure("no long command waits for room") }
+            guard let run = slots[slot].pointee.extras?.run else {
+                preconditionFailure("no long command waits for room")
+            }
             let step = run.next(stepLimits, erasure: condition.erasure, flushes: writesThrough)
             let weight = step.map { stepLimits.weight(of: $0) } ?? 0
             guard fits(weight) || interruption(of: run, slot) != nil else { return }
@@ -332,7 +341,9 @@ extension LongRun {
         case .expired: .status(.busy)
         case .stopping, .ringLost, .rightLost: isRepeatable ? .status(.busy) : .check(.copyInterrupted)
         case .erasing:
-            if command != .extendedCopy, let erasing { .check(erasing) } else {
+            if command != .extendedCopy, let erasing {
+                .check(erasing)
+            } else {
                 isRepeatable ? .status(.busy) : .check(.copyInterrupted)
             }
         }

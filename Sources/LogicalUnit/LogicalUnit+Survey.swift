@@ -114,12 +114,11 @@ extension LogicalUnit where Backend: ~Copyable {
         nextSpaceLook = now + profile.millisecondsBetweenSpaceLooks
         isCheckingSpace = true
         let record = slots[command.slot]
+        record.pointee.begin(expiry: .max)
         record.pointee.cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
         record.pointee.isDetached = true
-        record.pointee.isLate = false
         record.pointee.segmentCount = 0
         record.pointee.segmentBytes = 0
-        record.pointee.extent = ByteExtent(offset: 0, length: 0)
         ask(command, .space)
     }
 

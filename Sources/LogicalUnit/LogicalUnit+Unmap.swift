@@ -12,19 +12,13 @@ extension LogicalUnit where Backend: ~Copyable {
         if let outcome = refusal(of: BlockRange(lba: 0, blocks: 0), modifies: true) {
             return finish(command, outcome)
         }
+        let ranges: [ByteExtent]
         do throws(Sense) {
-            slots[slot].pointee.ranges = try ranges(slot, unmap, limits)
+            ranges = try self.ranges(slot, unmap, limits)
         } catch {
             return finish(command, .check(error))
         }
-        // One extent that covers them all, for those who must wait.
-        let ranges = slots[slot].pointee.ranges
-        let first = ranges.map(\.offset).min() ?? 0
-        let end = ranges.map { $0.offset + $0.length }.max() ?? 0
-        slots[slot].pointee.extent = ByteExtent(offset: first, length: end - first)
-        slots[slot].pointee.stage = .discard
-        guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
-        discardNext(command)
+        beginLong(command, .unmap(LongRun.Discards(ranges)))
     }
 
     /// The ranges to discard, last first, from a copy of the parameter list: what is checked is what is done.
@@ -40,12 +34,5 @@ extension LogicalUnit where Backend: ~Copyable {
             }
             return ranges
         }
-    }
-
-    /// Discards the next range, or answers.
-    mutating func discardNext(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        guard let range = slots[slot].pointee.ranges.popLast() else { return finishWritten(command) }
-        settle(command, backend.discard(range, ticket: slots.ticket(slot)))
     }
 }

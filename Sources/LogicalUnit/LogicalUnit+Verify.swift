@@ -14,11 +14,16 @@ extension LogicalUnit where Backend: ~Copyable {
         let data = verify.dataBlocks * UInt64(profile.capacity.blockSize)
         // With BYTCHK = 00b whatever came along is not looked at; initiators do send the blocks.
         if data > 0, let outcome = fitBuffer(slot, to: data) { return finish(command, outcome) }
-        slots[slot].pointee.byteCheck = verify.byteCheck
-        slots[slot].pointee.span = extent
-        slots[slot].pointee.stage = .verifyRead
-        slots[slot].pointee.progress = 0
-        continueVerify(command)
+        var pass = mediumPass(extent, verify)
+        // What a cache holds newer than the medium is written first, and the medium is read then (SBC-3 5.29).
+        pass.flushesFirst = backend.capabilities.volatileCache
+        beginLong(command, .verify(pass))
+    }
+
+    private func mediumPass(_ extent: ByteExtent, _ verify: Verify) -> LongRun.Pass {
+        var pass = LongRun.Pass(backend.capabilities.volatileCache ? .readMedium : .read, extent)
+        pass.byteCheck = verify.byteCheck
+        return pass
     }
 
     /// WRITE AND VERIFY 10/12/16 (SBC-4 5.49 to 5.51): on the medium before it is read back, so always durable.
@@ -29,88 +34,21 @@ extension LogicalUnit where Backend: ~Copyable {
         let extent = extent(of: verify.range)
         if extent.length == 0 { return sendNothing(command) }
         if let outcome = fitBuffer(slot, to: extent.length) { return finish(command, outcome) }
-        slots[slot].pointee.byteCheck = verify.byteCheck
-        slots[slot].pointee.span = extent
-        slots[slot].pointee.extent = extent
-        slots[slot].pointee.durable = true
-        slots[slot].pointee.stage = .writeForVerify
-        if mustWait(slot, exclusive: true) { return hold(command) }
-        beginWriteAndVerify(command)
-    }
-
-    /// Writes first, once there is memory to read back into: TASK SET FULL says that nothing was done.
-    mutating func beginWriteAndVerify(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        guard verifyMemory(slot) != nil else { return finish(command, .status(.taskSetFull)) }
-        slots[slot].pointee.progress = 0
-        gate.start(slot)
-        settle(command, submitWrite(slot, slots[slot].pointee.extent, stage: .writeForVerify))
-    }
-
-    /// Bytes that are read at a time.
-    private func verifyPiece(_ slot: Int) -> UInt64 {
-        let blockSize = Int(profile.capacity.blockSize)
-        return min(slots[slot].pointee.span.length, UInt64(Limits.bounceBytes / blockSize * blockSize))
-    }
-
-    /// The memory for one piece, and for the one block that BYTCHK = 11b compares with; taken when first asked for. nil if
-    /// there is none.
-    private mutating func verifyMemory(_ slot: Int) -> UnsafeMutableRawBufferPointer? {
-        if let bytes = slots[slot].pointee.bounce?.bytes { return bytes }
-        let piece = Int(verifyPiece(slot))
-        let pattern = slots[slot].pointee.byteCheck == .oneBlock ? Int(profile.capacity.blockSize) : 0
-        guard let bytes = takeBounce(slot, byteCount: piece + pattern) else { return nil }
-        if pattern > 0 { slots.segments(slot).read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece...])) }
-        return bytes
-    }
-
-    /// Reads the next piece, or answers when all is verified.
-    ///
-    /// - Parameter admitted: the command has waited for its next piece.
-    mutating func continueVerify(_ command: consuming PendingCommand, admitted: Bool = false) {
-        let slot = command.slot
-        let record = slots[slot]
-        for step in 0..<Self.stepsPerTurn {
-            let left = record.pointee.span.length - record.pointee.progress
-            if left == 0 { return sendNothing(command) }
-            if record.pointee.isAborted { return finish(command, .status(.taskAborted)) }
-            // The unit is being stopped: the initiator comes again.
-            guard mode == .serving || record.pointee.progress == 0 else { return finish(command, .status(.busy)) }
-            if let erasure = condition.erasure { return finish(command, .check(erasure.inProgress)) }
-            let piece = min(left, verifyPiece(slot))
-            record.pointee.stepLength = piece
-            record.pointee.stage = .verifyRead
-            let extent = ByteExtent(
-                offset: record.pointee.span.offset + record.pointee.progress, length: piece)
-            // Bound: a VERIFY of the whole unit holds up nobody but for the piece under way. WRITE AND VERIFY runs
-            // exclusively and keeps all of its blocks.
-            if !record.pointee.durable {
-                guard beginPiece(slot, extent, admitted: admitted && step == 0) else { return hold(command) }
-            }
-            guard let bytes = verifyMemory(slot) else { return finish(command, .status(.taskSetFull)) }
-            let target = UnsafeMutableRawBufferPointer(rebasing: bytes[..<Int(piece)])
-            switch backend.read(extent, into: slots.spare(slot, target), ticket: slots.ticket(slot)) {
-            case .pending: return park(command)
-            case .done(let result) where result.isSuccess:
-                if let difference = compareVerified(slot) {
-                    return finish(command, .check(.miscompareDuringVerify(at: difference)))
-                }
-            case .done(let result): return advance(command, result)
-            }
-        }
-        yield(command)
+        var pass = mediumPass(extent, verify)
+        pass.storesFirst = true
+        pass.flushesFirst = backend.capabilities.volatileCache && !backend.capabilities.forceUnitAccess
+        beginLong(command, .writeAndVerify(pass), as: .stepAlone, whole: extent)
     }
 
     /// Compares the piece that was read with what it has to be.
     /// - Returns: the first differing byte, from the start of the command's blocks; nil if there is none.
-    mutating func compareVerified(_ slot: Int) -> UInt64? {
-        let record = slots[slot]
-        guard let bytes = record.pointee.bounce?.bytes else { preconditionFailure("VERIFY without what it read") }
-        let done = record.pointee.progress
-        let length = Int(record.pointee.stepLength)
-        record.pointee.progress = done + UInt64(length)
-        let present = UnsafeRawBufferPointer(rebasing: bytes[..<length])
-        switch record.pointee.byteCheck {
+    func difference(_ slot: Int, _ pass: LongRun.Pass, _ step: Step) -> UInt64? {
+        guard let bytes = slots[slot].pointee.bounce?.bytes else {
+            preconditionFailure("VERIFY without what it read")
+        }
+        let done = pass.done
+        let present = UnsafeRawBufferPointer(rebasing: bytes[..<Int(step.extent.length)])
+        switch pass.byteCheck {
         case .none: return nil
         case .everyBlock:
             return slots.segments(slot).firstDifference(from: present, at: Int(done)).map { done + UInt64($0) }

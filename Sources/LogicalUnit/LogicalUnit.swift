@@ -61,13 +61,26 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     /// Commands in flight that have been reported as late.
     var lateCommands = 0
+    /// Milliseconds after which the kernel gives up a command that has been taken; nil is never. The kernel's own default
+    /// until configfs has been read.
+    var kernelPatience: Int64? = Limits.patience(kernelTimeout: Limits.kernelTimeout)
     /// Multi-step commands that hold memory.
     var bouncesInUse = 0
     private var eventsSinceClear = 0
     private var told = Told()
 
-    /// Long commands between two steps, oldest first.
+    /// Coarse milliseconds at which configfs was last asked for that.
+    var factsWanted = Int64.min / 2
+    /// Long commands, see ``LongCommand``.
+    var longCommands = 0
+    /// Those between two steps, oldest first.
     var yielded: [Int] = []
+    /// Those whose next step waits for the steps of others, oldest first.
+    var awaitingRoom: [Int] = []
+    /// A step has ended for which they wait.
+    var roomMoved = false
+    /// What the steps under way weigh together; see ``StepLimits/weight(of:)``.
+    var weightInFlight: UInt64 = 0
     /// The mode parameters, as MODE SELECT has left them.
     var modes: ModePages
     /// Writes are refused, by the backend or by SWP.
@@ -98,13 +111,11 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         var backendError: Int64 = .min
     }
 
-    init?(
-        profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing, index: UInt32,
-        inbox: CompletionInbox, report: @escaping UnitReporter
+    /// - Parameter slots: of unit number `index`.
+    init(
+        profile: UnitProfile, backend: consuming Backend, ring: consuming CommandRing, slots: consuming SlotTable,
+        index: UInt32, report: @escaping UnitReporter
     ) {
-        guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else {
-            return nil
-        }
         let advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
         self.advertisement = advertisement
         modes = advertisement.modePages
@@ -136,6 +147,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             loseRing(.ringFailed(error))
         }
         while gateMoved { admitWaiting() }
+        if roomMoved { admitToRoom() }
         if !yielded.isEmpty { resumeYielded() }
         var mustSubmitAgain = false
         if slots.inUse > 0 {
@@ -184,9 +196,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
             case .taskManagement(let notice):
                 slots.release(command)
                 report(.taskManagement(notice.name, commands: notice.commandCount))
-                for index in 0..<notice.commandCount {
-                    if let identifier = ring?.commandID(index, of: notice) { letGo(of: identifier) }
-                }
+                letGo(of: notice)
             case .unknown(let commandID, _):
                 slots.release(command)
                 ring?.complete(.unknownOperation(commandID))
@@ -205,10 +215,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         let slot = command.slot
         let record = slots[slot]
         record.pointee.commandID = entry.commandID
-        record.pointee.isLate = false
-        record.pointee.durable = false
-        record.pointee.isDetached = false
-        record.pointee.extent = ByteExtent(offset: 0, length: 0)
+        record.pointee.begin(expiry: expiry)
         guard entry.segmentCount <= Limits.segments else {
             record.pointee.segmentCount = 0
             record.pointee.bufferBytes = 0
@@ -291,10 +298,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         }
         if record.pointee.bounce != nil {
             record.pointee.bounce = nil
-            record.pointee.isAborted = false
             bouncesInUse -= 1
         }
-        if record.pointee.extras != nil {
+        if let extras = record.pointee.extras {
+            if extras.run != nil { longCommands -= 1 }
             if record.pointee.stage == .survey && record.pointee.isDetached { isCheckingSpace = false }
             record.pointee.extras = nil
         }

@@ -54,6 +54,8 @@ struct Step {
     var extent = ByteExtent(offset: 0, length: 0)
     /// The unit whose medium it is about.
     var endpoint = CopyRun.Endpoint.own
+    /// A segment of a copy begins with it: the other unit asks anew whom LIO excludes.
+    var isFirst = false
 
     /// For the sense of a failure.
     var isRead: Bool {

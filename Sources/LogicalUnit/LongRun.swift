@@ -112,6 +112,15 @@ struct LongRun {
         }
     }
 
+    /// The right to write is claimed where the command begins. An erasure and a copy have done so before anybody was told of
+    /// them.
+    var claimsItself: Bool {
+        switch procedure {
+        case .writeAndVerify, .writeSame, .unmap: true
+        case .verify, .erasure, .extendedCopy: false
+        }
+    }
+
     /// Done again from its beginning, it leaves the same bytes: BUSY may be said of it even half-way, since an initiator that
     /// sends it again has what it wanted. Until then the blocks hold old or new data, as while any write is under way.
     ///
@@ -134,7 +143,9 @@ struct LongRun {
     }
 
     /// Bytes of memory that it needs from its first step on; 0 for none.
-    func memoryBytes(_ limits: StepLimits, blockSize: Int, erasure: MediumErasure?, _ capabilities: BackendCapabilities)
+    func memoryBytes(
+        _ limits: StepLimits, blockSize: Int, erasure: MediumErasure?, _ capabilities: BackendCapabilities
+    )
         -> Int
     {
         switch procedure {

@@ -79,20 +79,21 @@ struct LoopState: ~Copyable {
     ///
     /// - Returns: true when the loop has been asked to stop.
     mutating func turn(notes: () -> [EngineLoop.Note]) -> Bool {
-        collectCompletions()
+        let now = CoarseClock.milliseconds
+        collectCompletions(now: now)
         if hasNotes {
             hasNotes = false
             for note in notes() { note(&self) }
             if isStopping { return true }
         }
-        let now = CoarseClock.milliseconds
-        serviceDue(now: now)
+        // Before new commands are taken: what was given up while the loop did not run must not be overtaken by them.
         if now >= nextDeadlineCheck { checkDeadlines(now: now) }
+        serviceDue(now: now)
         poll()
         return false
     }
 
-    private mutating func collectCompletions() {
+    private mutating func collectCompletions(now: Int64) {
         var chain = inbox.takeAll()
         while let node = chain {
             if node.pointee.unit == LoopState.nobody {
@@ -102,7 +103,7 @@ struct LoopState: ~Copyable {
             }
             let seat = Int(node.pointee.unit)
             guard let unit = units[seat].unit else { preconditionFailure("an answer for a unit that has left") }
-            chain = unit.takeCompletions(node)
+            chain = unit.takeCompletions(node, now: now)
             markDue(seat)
         }
     }

@@ -33,6 +33,8 @@ struct MediumErasure {
     private(set) var pass = 0
     /// Bytes of it that are done.
     private(set) var offset: UInt64 = 0
+    /// Passes that are on the medium.
+    private var flushedPasses = 0
 
     init(_ purpose: Purpose, _ fill: Fill, size: UInt64, mayExit: Bool = false) {
         self.purpose = purpose
@@ -53,16 +55,32 @@ struct MediumErasure {
     /// The next piece starts a pass: the memory it is written from is to be filled anew.
     var startsPass: Bool { offset == 0 }
 
-    /// The next piece, at most `limit` bytes, or nil when all is done.
-    mutating func next(upTo limit: UInt64) -> ByteExtent? {
-        guard pass < passes, size > 0 else { return nil }
-        let piece = ByteExtent(offset: offset, length: min(limit, size - offset))
-        offset += piece.length
-        if offset == size {
-            pass += 1
-            offset = 0
+    /// The next piece, or the flush that ends a pass: what a pass has written is on the medium before the next one
+    /// overwrites it, or a cache would see the last pass alone. Nil when all is done.
+    func next(_ limits: StepLimits) -> Step? {
+        if offset == 0, flushedPasses < (isEmpty ? 1 : pass) { return Step(action: .flush) }
+        guard !isEmpty, pass < passes else { return nil }
+        return limits.piece(action(limits), of: ByteExtent(offset: 0, length: size), after: offset)
+    }
+
+    /// A step has succeeded.
+    mutating func end(_ step: Step) {
+        if step.action == .flush { return flushedPasses += 1 }
+        offset += step.extent.length
+        guard offset >= size else { return }
+        pass += 1
+        offset = 0
+    }
+
+    /// No piece is written at all.
+    private var isEmpty: Bool { passes == 0 || size == 0 }
+
+    private func action(_ limits: StepLimits) -> Step.Action {
+        switch fill {
+        case .deallocation: .discard
+        case .zeroes where limits.hasZeroes: .zeroes
+        case .nothing, .zeroes, .pattern, .overwrite: .write
         }
-        return piece
     }
 
     /// How much is done, in 65 536ths. In floating point: device sizes times 65 536 overflow 64 bits, and the

@@ -50,4 +50,39 @@ public enum SenseTable {
         default: .check(isRead ? .unrecoveredReadError : .writeError)
         }
     }
+
+    /// The outcome of a command whose operation at `stage` failed.
+    ///
+    /// BUSY and TASK SET FULL say that nothing was done, and initiators send the command again. They may be said where that
+    /// is true, and where the command done twice leaves what it leaves done once. COMPARE AND WRITE is the one that does
+    /// not: it would find what it has written itself, and miscompare. An end that nobody knows is LOGICAL UNIT COMMUNICATION
+    /// TIME-OUT then, with HARDWARE ERROR, since ABORTED COMMAND is sent again, too. (The original: BUSY.)
+    static func outcome(of code: Int32, at stage: Stage, afterFlush: Stage) -> CommandOutcome {
+        let outcome = outcome(of: code, isRead: stage.isRead)
+        guard case .status = outcome else { return outcome }
+        return mayBeDone(code, stage == .writeThenFlush && afterFlush == .compareFlush ? .compareWrite : stage)
+            ? .check(.communicationTimeout) : outcome
+    }
+
+    /// Whether sending the command again could do harm: its operation may have been carried out although it failed, and it
+    /// is not the same when done twice.
+    private static func mayBeDone(_ code: Int32, _ stage: Stage) -> Bool {
+        switch stage {
+        // What the contract of backends says: with these nothing was done.
+        case .nativeCompareAndWrite, .compareWrite: ![EAGAIN, EBUSY, EINPROGRESS, ENOMEM, ENOBUFS].contains(-code)
+        // The write has been done.
+        case .compareFlush: true
+        // Nothing has been written yet.
+        case .read, .readFlush, .compareRead, .orRead, .prefetch, .survey: false
+        // The same bytes again.
+        case .write, .writeThenFlush, .flush: false
+        // LongRun.isRepeatable
+        case .step, .stepAlone, .erase: false
+        }
+    }
+}
+
+extension Sense {
+    /// Nobody knows whether the command was carried out, and doing it again could do harm: LOGICAL UNIT COMMUNICATION TIME-OUT.
+    static var communicationTimeout: Sense { Sense(.hardwareError, 0x08, 0x01) }
 }

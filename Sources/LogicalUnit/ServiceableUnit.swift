@@ -23,8 +23,10 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     func ringSignalled(failed: Bool)
 
     /// Takes the answers at the head of a chain that belong to this unit. - Returns: the rest of the chain.
+    ///
+    /// - Parameter now: coarse milliseconds, read once per pass of the loop.
     func takeCompletions(
-        _ chain: UnsafeMutablePointer<CompletionNode>
+        _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>?
 
     /// One turn: takes commands, submits, collects, publishes, rings. - Returns: what comes next.

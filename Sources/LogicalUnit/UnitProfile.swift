@@ -65,6 +65,9 @@ public struct BackstoreFacts: Sendable, Equatable {
 
     /// The unit has a name of its own.
     public var isNamed: Bool { !serial.isEmpty }
+    /// `attrib/cmd_time_out`: seconds after which the kernel gives up a command that the daemon has; 0 is never. The kernel's
+    /// default where configfs does not tell.
+    public var commandTimeoutSeconds: UInt32 = 30
 
     /// Facts from their parts.
     public init(
@@ -148,7 +151,8 @@ struct Advertisement {
             maximumTransferBlocks: transfer,
             optimalTransferBlocks: granularity == 0 ? transfer : transfer / granularity * granularity,
             optimalTransferGranularity: UInt16(clamping: granularity),
-            maximumCompareAndWriteBlocks: compareAndWriteBlocks(transfer, blockSize, capabilities), unmap: unmap,
+            maximumCompareAndWriteBlocks: compareAndWriteBlocks(transfer, blockSize, capabilities),
+            maximumWriteSameBlocks: max(Limits.writeSameBytes / blockSize, 1), unmap: unmap,
             atomic: atomic(transfer, blockSize, capabilities))
     }
 

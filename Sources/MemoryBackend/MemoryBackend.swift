@@ -78,6 +78,8 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
             granularity: UInt64(pageSize), maximumBytes: UInt64(memory.count), readsZeros: true)
         capabilities.nativeWriteSame = true
         capabilities.nativeWriteZeroes = true
+        // Bound: all is done on the loop's thread, some 250 us for 1 MiB written and for 4 MiB of pages given back.
+        capabilities.steps = StepBytes(pattern: 1 << 20, zeroes: 4 << 20, discard: 4 << 20)
         // Bound: one command must not hold its loop for long; 1 MiB compares and copies in some 100 us.
         capabilities.nativeCompareAndWriteBytes = 1 << 20
         capabilities.reportsAllocation = true

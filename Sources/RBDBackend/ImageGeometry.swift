@@ -52,6 +52,16 @@ package struct ImageGeometry: Sendable, Equatable {
         return window % blockBytes == 0 ? window : 0
     }
 
+    /// What one operation without data covers.
+    ///
+    /// librbd sends one request per object, all of them at once, and the time-out of each runs from then on: a pattern costs the
+    /// OSDs all of its bytes, zeros hardly anything where whole objects are removed. Each step stays far below what a slow
+    /// cluster (20 MiB/s) does in a second, and leaves the OSDs to others in between.
+    package var steps: StepBytes {
+        let object = min(max(objectBytes, blockBytes), 32 << 20)
+        return StepBytes(pattern: min(object, 1 << 20), zeroes: object * 4, discard: object * 4)
+    }
+
     /// How the image deallocates. Ranges are zeroed exactly (see `RBDBackend.discard`), so reads of them are zeros;
     /// the granularity is what the cluster frees well, and the longest discard that of the original: four objects.
     package var discard: DiscardCapability {

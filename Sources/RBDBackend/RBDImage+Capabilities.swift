@@ -26,6 +26,7 @@ extension RBDImage {
         if !capabilities.readOnly {
             capabilities.discard = geometry.discard
             capabilities.nativeWriteSame = true
+            capabilities.steps = geometry.steps
             capabilities.nativeWriteZeroes = true
             capabilities.nativeCompareAndWriteBytes = geometry.compareAndWriteBytes
         }

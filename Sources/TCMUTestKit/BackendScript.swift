@@ -45,6 +45,8 @@ public final class BackendScript: Sendable {
         public let extent: ByteExtent
         /// FUA on a write.
         public let isDurable: Bool
+        /// A read that passes by the cache.
+        public var isOfMedium = false
     }
 
     /// What surveys are told.

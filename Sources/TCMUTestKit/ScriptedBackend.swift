@@ -46,6 +46,14 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     }
 
     /// Recorded; answered as scripted.
+    public mutating func readMedium(
+        _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket
+    ) -> Submission {
+        precondition(capabilities.volatileCache, "readMedium without a cache")
+        return submit(.read, extent, segments, ticket, isOfMedium: true)
+    }
+
+    /// Recorded; answered as scripted.
     public mutating func write(
         _ extent: ByteExtent, from segments: SegmentList, durable: Bool, ticket: IOTicket
     ) -> Submission {
@@ -118,9 +126,10 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
 
     private func submit(
         _ kind: BackendScript.Kind, _ extent: ByteExtent, _ segments: SegmentList?, _ ticket: IOTicket,
-        isDurable: Bool = false, patternLength: Int = 0, survey: Survey? = nil
+        isDurable: Bool = false, isOfMedium: Bool = false, patternLength: Int = 0, survey: Survey? = nil
     ) -> Submission {
-        let operation = BackendScript.Operation(kind: kind, extent: extent, isDurable: isDurable)
+        let operation = BackendScript.Operation(
+            kind: kind, extent: extent, isDurable: isDurable, isOfMedium: isOfMedium)
         return script.submit(
             BackendScript.Held(
                 operation: operation, segments: segments, patternLength: patternLength, survey: survey,

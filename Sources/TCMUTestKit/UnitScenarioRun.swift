@@ -134,7 +134,7 @@ final class UnitScenarioRun {
         // Bound: a few dozen commands of a few dozen steps each.
         for _ in 0..<10_000 {
             if let chain = inbox.takeAll() {
-                require(unit.takeCompletions(chain) == nil, "an answer for another unit")
+                require(unit.takeCompletions(chain, now: now) == nil, "an answer for another unit")
             }
             let next = unit.service(now: now)
             require(next != .ringLost, "the unit gave up a sound ring: \(events.description)")

@@ -38,6 +38,29 @@ struct FileUnitTests {
         rig.backend.close()
     }
 
+    @Test("A read of the medium is answered by the disk, not by the page cache", arguments: [1 << 20, 512])
+    func medium(_ count: Int) throws {
+        let scratch = try #require(Scratch(in: "/var/tmp"))
+        var rig = try open(scratch)
+        _ = rig.write(0, [UInt8](repeating: 0xAA, count: 1 << 20))
+        _ = rig.answer(rig.backend.flush(ticket: rig.ticket()))
+        let before = Self.bytesFromDisk()
+        _ = rig.read(4096, 512)
+        let buffer = Segments([count])
+        let answer = rig.answer(
+            rig.backend.readMedium(extent(0, count), into: buffer.list, ticket: rig.ticket()))
+        #expect(answer == .success)
+        #expect(buffer.bytes.allSatisfy { $0 == 0xAA })
+        #expect(Self.bytesFromDisk() - before >= count)
+        rig.backend.close()
+    }
+
+    /// Bytes that this process has had read from disks.
+    private static func bytesFromDisk() -> Int {
+        let line = contents("/proc/self/io").split(separator: "\n").first { $0.hasPrefix("read_bytes: ") }
+        return line.flatMap { Int($0.dropFirst("read_bytes: ".count)) } ?? 0
+    }
+
     @Test("writing zeros reads zeros, whether or not the file system helps", arguments: Scratch.places)
     func zeroes(place: String) throws {
         let scratch = try #require(Scratch(in: place))

@@ -161,7 +161,9 @@ struct GivenUpTests {
             (InitiatorCDB.writeAndVerify10(1, 1), Self.filled(1)),
             (InitiatorCDB.unmap(parameterListLength: UInt16(list.count)), list),
         ]
-        for kind in [BackendScript.Kind.write, .writeSame, .discard, .writeZeroes] { script.fail(kind, with: errno) }
+        for kind in [BackendScript.Kind.write, .writeSame, .discard, .writeZeroes] {
+            script.fail(kind, with: errno)
+        }
         for (cdb, data) in rows { #expect(try rig.run(cdb, dataOut: data).status == 0x08) }
         await rig.stop()
     }

@@ -117,7 +117,9 @@ struct LongCommandTests {
         await rig.stop()
     }
 
-    @Test("Of a backend that answers at once, a turn's steps are all that an abort finds done", arguments: LongCommandRow.all)
+    @Test(
+        "Of a backend that answers at once, a turn's steps are all that an abort finds done",
+        arguments: LongCommandRow.all)
     func atOnce(_ row: Row) async throws {
         // An erasure goes on, and what ends within a turn has ended.
         guard row.command != .erasure, row.steps > 8 else { return }
@@ -219,7 +221,8 @@ struct LongCommandTests {
 
     // MARK: - Limits
 
-    @Test("WRITE SAME longer than page B0h promises is refused, and WSNZ is kept", arguments: [512, 4096] as [UInt32])
+    @Test(
+        "WRITE SAME longer than page B0h promises is refused, and WSNZ is kept", arguments: [512, 4096] as [UInt32])
     func limit(_ blockSize: UInt32) async throws {
         let rig = try await UnitRig.start(MemoryBackend.open(size: 1 << 30), blockSize: blockSize)
         let page = try rig.run(InitiatorCDB.inquiry(page: 0xB0), dataInLength: 255).dataIn

@@ -107,7 +107,7 @@ struct ModeSelectTests {
         ("WRITE", InitiatorCDB.write10(1, 1), block, [.write, .flush]),
         (
             "WRITE SAME of zeros", InitiatorCDB.writeSame16(1, 4), [UInt8](repeating: 0, count: 512),
-            [.writeZeroes, .flush]
+            [.discard, .flush]
         ),
         (
             "WRITE SAME with UNMAP", InitiatorCDB.writeSame16(1, 4, flags: 0x08), [UInt8](repeating: 0, count: 512),

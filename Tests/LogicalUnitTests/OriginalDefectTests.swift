@@ -127,7 +127,7 @@ struct OriginalDefectTests {
         var erasure = MediumErasure(.format, .zeroes, size: size)
         var end: UInt64 = 0
         var last: UInt16 = 0
-        while let piece = erasure.next(upTo: 1 << 36) {
+        while let piece = erasure.take(upTo: 1 << 36) {
             #expect(piece.offset == end)
             end += piece.length
             #expect(erasure.progress >= last)
@@ -137,8 +137,8 @@ struct OriginalDefectTests {
         #expect(end == size && end / 512 > 1 << 32)
         #expect(erasure.progress == .max)
         var largest = MediumErasure(.sanitize, .deallocation, size: .max - 511)
-        #expect(largest.next(upTo: .max) == ByteExtent(offset: 0, length: .max - 511))
-        #expect(largest.next(upTo: .max) == nil)
+        #expect(largest.take(upTo: .max) == ByteExtent(offset: 0, length: .max - 511))
+        #expect(largest.take(upTo: .max) == nil)
     }
 
     /// Against each kind of command: ``ExclusionTests``; against each other: ``AtomicCommandTests``.

@@ -39,6 +39,8 @@ bool curing_datasync(struct curing *ring, int fd, void *data);
 bool curing_fallocate(struct curing *ring, int fd, int mode, uint64_t offset, uint64_t length, void *data);
 /// POSIX_FADV_WILLNEED for `length` bytes; 0 would mean all up to the end.
 bool curing_willneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data);
+/// POSIX_FADV_DONTNEED for `length` bytes, not 0.
+bool curing_dontneed(struct curing *ring, int fd, uint64_t offset, uint32_t length, void *data);
 
 /// Whether completions wait, or would after the next system call. Reads memory only.
 bool curing_has_completions(const struct curing *ring);

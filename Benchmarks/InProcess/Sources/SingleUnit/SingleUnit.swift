@@ -72,7 +72,7 @@ public final class SingleUnit {
     @inline(never)
     public func collect() {
         var chain = inbox.takeAll()
-        while let node = chain { chain = unit.takeCompletions(node) }
+        while let node = chain { chain = unit.takeCompletions(node, now: 0) }
         serve()
     }
 
