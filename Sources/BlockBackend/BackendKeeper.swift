@@ -73,3 +73,11 @@ public enum BackendAvailability: Sendable, Equatable {
     /// It does not exist any longer, says the positive errno given.
     case gone(errno: Int32)
 }
+
+/// The line for an image that has more `bytes` than the unit exports: at start, and when it grows behind the unit's back.
+public func moreThanExported(bytes: UInt64, exported: UInt64) -> String {
+    """
+    the image has \(bytes) bytes, and \(exported) are exported. Initiators go on with what they know; to let them have the rest, \
+    resize the disk at the gateway too (attribute dev_size)
+    """
+}

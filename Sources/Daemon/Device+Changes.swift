@@ -42,6 +42,7 @@ extension Device {
 
     /// Source: the original's dev_resize. Blocks beyond the storage and fewer blocks than initiators know are refused.
     private func resize(to bytes: UInt64) async -> Errno? {
+        if life.state == .waiting { return await resizeWaiting(to: bytes) }
         guard let unit, let loop, life.state == .serving, let keeper = unit.keeper else {
             logger.error("\(label): the size cannot change from \(openedBytes) to \(bytes) bytes while in use")
             return .notSupportedOnSocket
@@ -80,6 +81,35 @@ extension Device {
             blocks: bytes / blockBytes, blockSize: UInt32(clamping: blockBytes))
         copyMembership?.join(unit, loop)
         logger.notice("\(label): resized from \(before) to \(bytes) bytes; initiators are told by a unit attention")
+        return nil
+    }
+
+    /// A device that waits for its storage is opened with whatever size it has then. Initiators keep at least what they know.
+    private func resizeWaiting(to bytes: UInt64) async -> Errno? {
+        let backstore = backstore
+        // Bound: as for the write cache.
+        let known = await BlockingCall.run("size-\(node.nodeName)", atMost: .seconds(2)) {
+            () -> (bytes: UInt64, block: UInt64)? in
+            do throws(ConfigFSError) {
+                return (try backstore.size(), UInt64(clamping: try backstore.blockSize()))
+            } catch {
+                return nil
+            }
+        }
+        guard let known, let known, known.block > 0 else {
+            logger.error(
+                "\(label): the size cannot change to \(bytes) bytes: configfs does not tell the present one")
+            return .notSupportedOnSocket
+        }
+        guard bytes >= known.bytes, bytes % known.block == 0 else {
+            logger.error(
+                """
+                \(label): the size cannot change from \(known.bytes) to \(bytes) bytes; expected more than now, in whole blocks
+                """)
+            return .invalidArgument
+        }
+        logger.notice(
+            "\(label): is to have \(bytes) bytes instead of \(known.bytes) once its storage can be opened")
         return nil
     }
 }

@@ -42,11 +42,7 @@ extension Device {
                 fail; expected nobody to shrink an image in use. Resize it to \(openedBytes) bytes, or remove the LUN
                 """)
         case .sizeDiffers(let bytes):
-            logger.warning(
-                """
-                \(label): the image has \(bytes) bytes, and \(openedBytes) are exported. Initiators go on with what they \
-                know; to let them have the rest, resize the disk at the gateway too (attribute dev_size)
-                """)
+            logger.warning("\(label): \(moreThanExported(bytes: bytes, exported: openedBytes))")
         }
     }
 

@@ -173,7 +173,8 @@ struct DeviceOpening: Sendable {
         do throws(BackendError) {
             let backend = try FileBackend.open(
                 path: file.path, direct: file.direct, expectedSize: size, blockSize: profile.capacity.blockSize)
-            var opened = try assemble(backend, node, profile, notes: [], report)
+            let notes = backend.openNotes
+            var opened = try assemble(backend, node, profile, notes: notes, report)
             opened.timeouts.mayHang = true
             return opened
         } catch {

@@ -35,6 +35,9 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Where surveys are answered; uses the image's descriptor, and so ends before it is closed.
     private let surveys: SurveyThread
     private let fileKeeper: FileKeeper
+    private let end: FileEnd
+    /// What the operator should see in the log.
+    public let openNotes: [String]
 
     /// Opens the image at `path`, which must exist: unlike the original's file handler this one creates nothing.
     ///
@@ -46,7 +49,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     ///   - direct: bypass the page cache (O_DIRECT). Every buffer must then be aligned to the device's sectors,
     ///     as the ring's are.
     ///   - readOnly: open without write permission and share the claim with other readers.
-    ///   - expectedSize: in bytes; a multiple of `blockSize`, and exactly the size of the file or block device.
+    ///   - expectedSize: in bytes, all that is exported; a multiple of `blockSize`. The file or block device has at least that.
     ///   - blockSize: bytes per LBA.
     /// - Throws: ENOENT, EACCES, EROFS, EISDIR, ENOTBLK (neither file nor block device), EBUSY (claimed by
     ///   somebody else), EINVAL (size or alignment), ENOSYS and EPERM (no io_uring), and what open(2) has.
@@ -62,10 +65,12 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     private init(image: consuming ImageFile, ring: consuming SubmissionRing, zeroes: consuming ZeroPages) {
         capabilities = image.capabilities
         fileKeeper = FileKeeper(image)
+        end = fileKeeper.end
+        openNotes = image.notes
         let facts = FileSurvey(image)
         surveys = SurveyThread { facts.answer($0) }
         let isBuffered = !image.isDirect && !image.isBlockDevice && !image.capabilities.readOnly
-        let queue = isBuffered ? WriteQueue(descriptor: image.descriptor) : nil
+        let queue = isBuffered ? WriteQueue(descriptor: image.descriptor, end: fileKeeper.end) : nil
         writer = queue.flatMap { FileWriter.adopt($0) }
         writes = writer == nil ? nil : queue
         self.image = image
@@ -91,10 +96,12 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Always.
     public func claimWriting() -> IOResult { .success }
 
-    /// Nothing is kept of it.
-    public func operationFailed(_ code: Int32) {}
+    /// A failure may be that of an image that was cut off: it is looked at.
+    public func operationFailed(_ code: Int32) {
+        if code == -EIO || code == -ENOSPC, end.noteWrite() { FileLooks.shared.ring() }
+    }
 
-    /// Reads into the segments. Bytes beyond the end of a file that was cut short meanwhile read zeros.
+    /// Reads into the segments. Beyond the end of an image that was cut off meanwhile it is EIO, and never zeros.
     public mutating func read(
         _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket
     ) -> Submission {
@@ -209,7 +216,16 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     private mutating func start(_ operation: FileOperation) -> Submission {
         if operation.remaining == 0 { return .done(.success) }
-        if capabilities.readOnly && operation.kind.changes { return .done(IOResult(code: -EROFS)) }
+        // A file would take a write beyond its end, and grow.
+        guard end.has(offset: operation.offset, length: operation.remaining) else {
+            // Perhaps it was grown back, of which truncate(2) tells nobody.
+            if end.noteWrite() { FileLooks.shared.ring() }
+            return .done(IOResult(code: -EIO))
+        }
+        if operation.kind.changes {
+            if capabilities.readOnly { return .done(IOResult(code: -EROFS)) }
+            if end.noteWrite() { FileLooks.shared.ring() }
+        }
         // Bound: what does not fit in the queue goes the other way; writes in flight have no order among them.
         if case .write = operation.kind, let writes, !writes.isPassed, writes.append(operation) { return .pending }
         return enqueue(operation)
@@ -228,6 +244,11 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         case .againByWriting:
             zeroesRanges = false
             waiting.append(operation)
+        case .cutOff:
+            end.ended(at: operation.pointee.offset)
+            let ticket = operation.pointee.ticket
+            operations.remove(operation)
+            ticket.post(IOResult(code: -EIO))
         case .over(let result):
             let ticket = operation.pointee.ticket
             operations.remove(operation)

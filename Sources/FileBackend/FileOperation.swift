@@ -46,6 +46,8 @@ struct FileOperation {
         /// Another step is due, and the file system cannot zero ranges: it is a write of zeros now.
         case againByWriting
         case over(IOResult)
+        /// Over with EIO: a read came to an end of the file that was not there when it was opened.
+        case cutOff
     }
 
     /// Bound: IOV_MAX, what the kernel takes in one vectored call.
@@ -135,9 +137,7 @@ struct FileOperation {
         case .zeroRange:
             advance(by: Int(min(remaining, FileOperation.zeroRangeLimit)))
             return remaining == 0 ? .over(.success) : .again
-        case .read where result == 0:
-            zeroRest()
-            return .over(.success)
+        case .read where result == 0: return .cutOff
         case .write where result == 0, .durableWrite where result == 0, .zeroWrite where result == 0:
             return .over(IOResult(code: -EIO))
         case .read, .write, .durableWrite, .zeroWrite:
@@ -158,12 +158,5 @@ struct FileOperation {
             skip -= segments[index].iov_len
             index += 1
         }
-    }
-
-    /// Zeroes the buffers of what is left: a read came to the end of a file that was cut short.
-    private func zeroRest() {
-        guard let segments else { return }
-        SegmentList(base: segments + index, count: segmentCount - index)
-            .zero(from: skip, length: Int(clamping: remaining))
     }
 }

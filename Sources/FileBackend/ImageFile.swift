@@ -10,6 +10,10 @@ struct ImageFile: ~Copyable {
     let descriptor: CInt
     /// Size of the unit in bytes.
     let size: UInt64
+    /// Bytes that the image was found to have, at least `size`.
+    private(set) var bytesFound: UInt64
+    /// What the operator should know.
+    private(set) var notes: [String] = []
     private(set) var capabilities = BackendCapabilities()
     let isBlockDevice: Bool
     /// Without the page cache.
@@ -37,10 +41,24 @@ struct ImageFile: ~Copyable {
         if direct { flags |= clinux_o_direct() }
         // On a block device and without O_CREAT: fails if it is mounted or claimed, and claims it.
         if isBlockDevice { flags |= O_EXCL }
-        let descriptor = Glibc.open(path, flags)
+        var descriptor = Glibc.open(path, flags)
+        var readOnly = readOnly
+        var notes: [String] = []
+        if descriptor < 0, errno == EROFS, !readOnly {
+            // A file system that became read-only while the unit was served fails its writes alone; so does this one.
+            flags = flags & ~O_ACCMODE | O_RDONLY
+            readOnly = true
+            descriptor = Glibc.open(path, flags)
+            notes.append(
+                """
+                image \(path) is on a read-only file system: the LUN is write-protected. Expected one that can be written; mount it so \
+                and add the LUN again
+                """)
+        }
         guard descriptor >= 0 else { throw failure(errno, path, expectedSize, direct: direct) }
         var image = ImageFile(
             path: path, descriptor: descriptor, size: expectedSize, isBlockDevice: isBlockDevice, isDirect: direct)
+        image.notes = notes
         try image.claim(exclusively: !readOnly)
         try image.checkSize()
         if direct { try image.checkAlignment(blockSize: blockSize) }
@@ -52,6 +70,7 @@ struct ImageFile: ~Copyable {
         self.path = path
         self.descriptor = descriptor
         self.size = size
+        bytesFound = size
         self.isBlockDevice = isBlockDevice
         self.isDirect = isDirect
     }
@@ -121,16 +140,27 @@ struct ImageFile: ~Copyable {
         }
     }
 
-    private func checkSize() throws(BackendError) {
+    private mutating func checkSize() throws(BackendError) {
         let bytes = try ImageFile.bytes(of: descriptor, isBlockDevice: isBlockDevice, path)
-        guard bytes == size else {
+        guard bytes >= size else {
             throw BackendError(
                 .invalidArgument,
                 """
-                \(isBlockDevice ? "block device" : "image") \(path) has \(bytes) bytes: expected exactly \(size), as \
-                configured
+                \(isBlockDevice ? "block device" : "image") \(path) has \(bytes) bytes: expected at least \(size), as configured. \
+                Grow it to that, or make the LUN anew with the size that it has
                 """)
         }
+        bytesFound = bytes
+        if bytes > size { notes.append(moreThanExported(bytes: bytes, exported: size)) }
+    }
+
+    /// Whether `path` still names the open file `descriptor`.
+    static func isNamed(_ path: String, _ descriptor: CInt) -> Bool {
+        var (named, open) = (Glibc.stat(), Glibc.stat())
+        // A file system that does not answer says nothing against it.
+        guard fstat(descriptor, &open) == 0 else { return true }
+        guard stat(path, &named) == 0 else { return errno != ENOENT && errno != ENOTDIR }
+        return named.st_dev == open.st_dev && named.st_ino == open.st_ino
     }
 
     /// Bytes that an open image has now. - Throws: what fstat(2) or the block device says.
@@ -215,7 +245,8 @@ struct ImageFile: ~Copyable {
     /// Tries it where there is nothing: behind the end of the file.
     private func canPunchHoles() -> Bool {
         let page: Int64 = 4096
-        let (end, overflow) = Int64(size).addingReportingOverflow(page)
+        guard let bytes = Int64(exactly: bytesFound) else { return false }
+        let (end, overflow) = bytes.addingReportingOverflow(page)
         if overflow { return false }
         return clinux_fallocate(descriptor, clinux_falloc_punch_hole(), end / page * page, page) == 0
     }

@@ -37,6 +37,11 @@ final class WriteQueue: @unchecked Sendable {
     }
 
     private let descriptor: CInt
+    private let end: FileEnd
+    /// Consumer only: when the file's end was looked at last, in coarse milliseconds.
+    private var lookedAt = Int64.min
+    /// Milliseconds between two looks. Bound: a look is a system call, and no command's share of it may be seen.
+    private static let lookPause: Int64 = 10
     /// Consumer only: answers that the loop has not been given yet. Not linked one by one, because a loop that watches
     /// its inbox would take, answer and ring for each of them alone.
     private let answers: UnsafeMutablePointer<Answer>
@@ -47,8 +52,9 @@ final class WriteQueue: @unchecked Sendable {
     /// Producer only: jobs behind `tail` that the consumer does not know of yet.
     private var unpublished = 0
 
-    init(descriptor: CInt) {
+    init(descriptor: CInt, end: FileEnd) {
         self.descriptor = descriptor
+        self.end = end
         jobs = .allocate(capacity: Self.capacity)
         answers = .allocate(capacity: Self.answersPerWake)
     }
@@ -93,9 +99,10 @@ final class WriteQueue: @unchecked Sendable {
     func carryOut() -> Bool {
         let start = head.load(ordering: .relaxed)
         // Ordering: acquire pairs with the producer's publish.
-        let end = tail.load(ordering: .acquiring)
+        let stop = tail.load(ordering: .acquiring)
+        if start != stop { lookAtEnd() }
         var untold = 0
-        for position in start..<end {
+        for position in start..<stop {
             var operation = jobs[position % Self.capacity]
             let isLong = operation.remaining >= Self.longWrite
             if isLong && untold > 0 {
@@ -107,12 +114,12 @@ final class WriteQueue: @unchecked Sendable {
             head.store(position + 1, ordering: .releasing)
             (answers + untold).initialize(to: Answer(ticket: operation.ticket, result: result))
             untold += 1
-            if isLong || untold == Self.answersPerWake || position + 1 == end {
+            if isLong || untold == Self.answersPerWake || position + 1 == stop {
                 tell(untold)
                 untold = 0
             }
         }
-        return start != end
+        return start != stop
     }
 
     /// Gives the loop the first `count` answers, and wakes it once.
@@ -121,7 +128,17 @@ final class WriteQueue: @unchecked Sendable {
         answers[count - 1].ticket.post(answers[count - 1].result)
     }
 
+    /// A write makes a file that was cut off grow again: its size is looked at before, once in a while.
+    private func lookAtEnd() {
+        let now = clinux_coarse_milliseconds()
+        guard lookedAt == Int64.min || now - lookedAt >= WriteQueue.lookPause else { return }
+        lookedAt = now
+        var facts = stat()
+        if fstat(descriptor, &facts) == 0 { end.found(UInt64(clamping: facts.st_size)) }
+    }
+
     private func write(_ operation: inout FileOperation) -> IOResult {
+        guard end.has(offset: operation.offset, length: operation.remaining) else { return IOResult(code: -EIO) }
         while true {
             let count =
                 switch operation.nextTransfer() {

@@ -78,13 +78,13 @@ struct DeviceOpeningTests {
     }
 
     @Test(
-        "an image of another size than configured: both sizes are named, and the image is left as it was",
-        arguments: [0, 512, 1 << 20 - 512, 1 << 20 + 512, 1 << 21])
+        "an image smaller than configured: both sizes are named, and the image is left as it was",
+        arguments: [0, 512, 1 << 20 - 512])
     func size(bytes: Int) throws {
         let image = try TemporaryImage(size: bytes)
         let failure = try #require(failure(of: try open("file/\(image.path)")))
         #expect(failure.errno == .invalidArgument)
-        #expect(failure.message.contains("has \(bytes) bytes: expected exactly 1048576"), "\(failure.message)")
+        #expect(failure.message.contains("has \(bytes) bytes: expected at least 1048576"), "\(failure.message)")
     }
 
     @Test(

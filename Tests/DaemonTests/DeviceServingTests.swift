@@ -1,3 +1,4 @@
+import Glibc
 import TCMUNetlink
 import TCMUTestKit
 import Testing
@@ -112,6 +113,34 @@ struct DeviceServingTests {
         #expect(await rig.logs("mem/disk4: serving mem/a"))
         #expect(await ring.perform(InitiatorCDB.testUnitReady)?.status == 0)
         #expect(await rig.reads("\(device.configFS)/action/block_dev", "0"))
+        await rig.stop()
+    }
+
+    @Test("a device that waits for its image takes a larger size, and is opened with it; no smaller one")
+    func resizedWhileWaiting() async throws {
+        let rig = try DaemonRig()
+        let image = try TemporaryImage(size: 512)
+        let ring = try KernelRing()
+        var device = SimulatedDevice(7, "file/\(image.path)")
+        device.mapSize = ring.simulator.geometry.mapSize
+        rig.tree.add(device)
+        rig.nodes.put(ring.simulator, minor: 7)
+        #expect(await rig.table.rescan() == 1)
+        #expect(await rig.logs("file/disk7: initiators get BUSY"))
+        func change(_ bytes: UInt64) async throws -> Int32? {
+            rig.forgetAnswers()
+            return await rig.answer(to: try await rig.announce(.reconfigured, device, change: .size(bytes)))
+        }
+        let before: UInt64 = 1 << 20
+        #expect(try await change(before - 512) == -EINVAL, "initiators know more")
+        #expect(try await change(2 * before + 1) == -EINVAL, "no whole block")
+        #expect(try await change(2 * before) == 0)
+        #expect(rig.log.contains("is to have \(2 * before) bytes instead of \(before)"))
+        // What the kernel does after that answer, and the operator.
+        device.bytes = 2 * before
+        rig.tree.add(device)
+        try #require(truncate(image.path, off_t(2 * before)) == 0)
+        #expect(await rig.logs("file/disk7: serving file/\(image.path), \(2 * before) bytes"))
         await rig.stop()
     }
 

@@ -96,18 +96,6 @@ struct FileUnitTests {
         #expect(found == content)
     }
 
-    @Test("a file cut short meanwhile reads zeros from there on") func cutShort() throws {
-        let scratch = try #require(Scratch(in: "/var/tmp"))
-        var rig = try open(scratch)
-        _ = rig.write(0, [UInt8](repeating: 0xAA, count: 16384))
-        #expect(truncate(scratch.path + "/image", 6000) == 0)
-        let (result, bytes) = rig.read(4096, 8192)
-        #expect(result == .success)
-        #expect(bytes[..<1904].allSatisfy { $0 == 0xAA })
-        #expect(bytes[1904...].allSatisfy { $0 == 0 })
-        rig.backend.close()
-    }
-
     @Test("thousands in flight: the submission and the completion ring both overflow") func deep() throws {
         let scratch = try #require(Scratch(in: "/var/tmp"))
         let depth = 3 * Int(SubmissionRing.completions)

@@ -18,7 +18,7 @@ refused "rbd without an image" rbd/rbd "$bytes" EINVAL rbd 'expected <pool>'
 refused "missing file" "$(file_config /nothing/here)" "$bytes" ENOENT /nothing/here 'truncate -s'
 if ours; then
     # The original's stand-in for a file backend grows a raw file to the size asked for.
-    refused "file of another size" "file/$image" $((2 * bytes)) EINVAL "$image" "$bytes" "expected exactly $((2 * bytes))"
+    refused "file of another size" "file/$image" $((2 * bytes)) EINVAL "$image" "$bytes" "expected at least $((2 * bytes))"
     refused "file without a path" file/ "$bytes" EINVAL 'expected an absolute path'
     refused "file with a relative path" file/some/where "$bytes" EINVAL some/where 'expected an absolute path'
     refused "a directory" "file/$LAB_STATE/directory.conf" "$bytes" EISDIR "$LAB_STATE/directory.conf" 'expected a regular file'
