@@ -9,6 +9,7 @@ extension RBDBackend {
     /// Reads straight into `segments`. A read beyond the end of an image that was shrunk meanwhile fails with EIO.
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
+        if !side.pointee.has(extent) { return beyondEnd }
         if side.pointee.readsNeedLock, let refusal = refusalToWrite(nil) { return refusal }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
@@ -57,7 +58,7 @@ extension RBDBackend {
     /// Waits for the writes under way and, where a cache is on, writes it back.
     ///
     /// Without the lock there is nothing: what this gateway wrote was complete when the lock was given up, and librbd would
-    /// want the lock for it.
+    /// want the lock for it. While it is being given up a cache is still being written back: EAGAIN, and it may come again.
     public mutating func flush(ticket: IOTicket) -> Submission {
         if side.pointee.isStalled { return lost }
         if capabilities.volatileCache && side.pointee.losses != toldLosses {
@@ -67,7 +68,7 @@ extension RBDBackend {
         }
         switch side.pointee.access {
         case .nothing: return lost
-        case .reading: return .done(.success)
+        case .reading: return side.pointee.isGivingBack ? lost : .done(.success)
         case .writing: break
         }
         ticket.detailAddress.pointee = 0
@@ -143,11 +144,7 @@ extension RBDBackend {
     /// Nil with the right to write. Writes to a snapshot end here, too: from librbd the same errno means that another client
     /// has the exclusive lock (`Completions.swift`).
     private mutating func refusalToWrite(_ extent: ByteExtent?) -> Submission? {
-        // An image that was shrunk: librbd would cut a write short and call it a success.
-        let end = side.pointee.end
-        if let extent, extent.offset > end || extent.length > end - extent.offset {
-            return .done(IOResult(code: -EIO))
-        }
+        if let extent, !side.pointee.has(extent) { return beyondEnd }
         if side.pointee.access == .writing && !capabilities.readOnly && !side.pointee.isStalled { return nil }
         if side.pointee.isStalled { return lost }
         let claim = claimWriting()
@@ -178,6 +175,7 @@ extension RBDBackend {
 
     private var lost: Submission { .done(IOResult(code: -EAGAIN)) }
     private var noMemory: Submission { .done(IOResult(code: -ENOMEM)) }
+    private var beyondEnd: Submission { .done(IOResult(code: -EIO)) }
     private var tooShort: Submission { .done(IOResult(code: -EINVAL)) }
 
     /// Makes a completion and hands it to `start`; where librbd refuses, takes it back and answers at once.

@@ -82,9 +82,9 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// to be called on a thread of its own, whose signal mask librados' threads inherit.
     ///
     /// - Parameters:
-    ///   - expectedSize: block size × number of LBAs in bytes; the image must have exactly that size.
+    ///   - expectedSize: block size × number of LBAs in bytes, all that is exported; the image must have at least that size.
     ///   - blockSize: bytes of the unit's logical block.
-    /// - Throws: EINVAL where sizes differ or an option is unusable; ENOENT for a missing pool, namespace, image,
+    /// - Throws: EINVAL where the image is too small or an option is unusable; ENOENT for a missing pool, namespace, image,
     ///   snapshot or conf; EACCES, EPERM from cephx; ENOSYS for features of the image that librbd lacks; ETIMEDOUT where
     ///   the cluster does not answer; ESHUTDOWN where it has blocklisted this client; else what librados says.
     public static func open(
@@ -97,11 +97,18 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         notes += image.openNotes
         try image.checkFeatures(options.spec)
         let size = try image.size()
-        guard size == expectedSize else {
+        guard expectedSize > 0, size >= expectedSize else {
             let blocks = blockSize > 0 ? "\(expectedSize / UInt64(blockSize)) blocks of \(blockSize)" : "no blocks"
             throw BackendError(
                 .invalidArgument,
-                "image \(options.spec) has \(size) bytes; expected \(expectedSize), the unit's \(blocks)")
+                """
+                image \(options.spec) has \(size) bytes; expected at least \(expectedSize), the unit's \(blocks). Resize it to \
+                that, or make the LUN anew with the size that it has
+                """)
+        }
+        if size > expectedSize {
+            if options.encryption == nil { try image.refuseEncrypted(options.spec, size, expectedSize) }
+            notes.append(moreThanExported(bytes: size, exported: expectedSize))
         }
         try image.checkDataPool(options, readOnly: options.readOnly || options.snapshot != nil)
         var capabilities = try image.capabilities(options, blockSize: blockSize, &notes)
@@ -111,7 +118,8 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         if !capabilities.readOnly { noteLock(image, &notes) }
         let role = capabilities.readOnly ? MirrorRole.none : try image.mirrorRole()
         let told = ToldFacts(capabilities: capabilities, blockSize: blockSize, notes: notes)
-        let keeper = try ImageKeeper(image, options, told, isStandby: !role.allowsWriting)
+        let keeper = try ImageKeeper(
+            image, options, told, exporting: expectedSize, isStandby: !role.allowsWriting)
         return RBDBackend(keeper: keeper, capabilities: capabilities, notes: notes + keeper.session.takeNotes())
     }
 

@@ -1,5 +1,6 @@
 internal import BlockBackend
 internal import CRBD
+internal import SystemPackage
 
 extension RBDImage {
     /// What a unit on this image may advertise as far as the image and its settings decide it, the pool's device class apart.
@@ -14,7 +15,7 @@ extension RBDImage {
         let settings = try effectiveSettings([
             "rbd_cache", "rbd_discard_granularity_bytes", "rbd_persistent_cache_mode",
             "rbd_disable_zero_copy_writes",
-            "rbd_blocklist_on_break_lock", "rbd_blocklist_expire_seconds",
+            "rbd_blocklist_on_break_lock", "rbd_blocklist_expire_seconds", "rbd_journal_max_payload_bytes",
         ])
         let geometry = ImageGeometry(
             objectBytes: layout.objectBytes, stripeUnitBytes: layout.stripeUnitBytes,
@@ -39,6 +40,7 @@ extension RBDImage {
         }
         if !capabilities.readOnly {
             capabilities.hasOtherWriters = hasExclusiveLock() == false
+            try checkJournal(settings["rbd_journal_max_payload_bytes"], options.spec)
             noteHazards(settings, &notes)
             // A cache writes back in pieces of its own, and a journal's replay may end between two of one write.
             let hasPersistentCache = settings["rbd_persistent_cache_mode"].map { $0 != "disabled" } ?? false
@@ -53,6 +55,22 @@ extension RBDImage {
         // Bound: librbd 16.2 has none (31,000 tried); a ring entry never holds this many.
         capabilities.maximumSegments = 16_384
         return capabilities
+    }
+
+    /// Refuses a journal whose entries have no room for an event: librbd asserts that they have with each write
+    /// (`Journal::append_write_event`, Ceph 16 to 19), and pool or image metadata can set it to anything.
+    ///
+    /// - Throws: EINVAL.
+    private func checkJournal(_ setting: String?, _ spec: String) throws(BackendError) {
+        guard hasJournal() != false, let setting, let bytes = leadingNumber(setting), bytes > 0, bytes < 4096 else {
+            return
+        }
+        throw BackendError(
+            .invalidArgument,
+            """
+            image \(spec) has a journal, and rbd_journal_max_payload_bytes is \(bytes), by its metadata, its pool's or ceph.conf; \
+            expected 0 (no limit) or at least 4096
+            """)
     }
 
     /// What makes writing less safe than it might be.

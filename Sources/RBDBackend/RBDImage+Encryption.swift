@@ -17,6 +17,25 @@ extension RBDImage {
         return (notes, whole > within ? whole - within : 0)
     }
 
+    /// Refuses an image that begins with an encryption header, is not to be unlocked, and has more bytes than are exported: what is
+    /// missing is its passphrase, rather than that it was grown, and served as it is its header would be overwritten.
+    ///
+    /// - Throws: EINVAL.
+    func refuseEncrypted(_ spec: String, _ size: UInt64, _ expected: UInt64) throws(BackendError) {
+        let magic = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4) { bytes in
+            rbd_read(handle, 0, bytes.count, bytes.baseAddress) == bytes.count
+                ? String(decoding: bytes.map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
+        }
+        // Those of LUKS, and of a clone of an encrypted image (Ceph 17).
+        guard magic == "LUKS" || magic == "RBDL" else { return }
+        throw BackendError(
+            .invalidArgument,
+            """
+            image \(spec) has \(size) bytes and begins with an encryption header; expected \(expected), what is within it perhaps. Give \
+            the LUN its passphrase file, or the size of the whole image
+            """)
+    }
+
     /// Unlocks an image that has just been opened: from then on its size and its blocks are those within the encryption.
     /// Needs no exclusive lock and takes none. Blocks for as long as the key slots want, seconds each.
     ///

@@ -50,32 +50,31 @@ extension RBDImage {
     /// rights first. - Returns: librados' answer; nil where none has come.
     private func probe(pool: String, readOnly: Bool) -> CInt? {
         var information = rbd_image_info_t()
-        var pointer: rados_ioctx_t?
-        guard rbd_stat(handle, &information, MemoryLayout<rbd_image_info_t>.size) >= 0,
-            rados_ioctx_create(context.cluster.handle, pool, &pointer) >= 0, let pointer
+        let number = rados_pool_lookup(context.cluster.handle, pool)
+        let namespace = textBuffer(1024) { rados_ioctx_get_namespace(context.handle, $0, UInt32($1)) }
+        guard rbd_stat(handle, &information, MemoryLayout<rbd_image_info_t>.size) >= 0, number >= 0,
+            let place = try? PoolHandle(context.cluster, pool: number, namespace: namespace ?? "")
         else { return nil }
-        defer { rados_ioctx_destroy(pointer) }
-        if let namespace = textBuffer(1024, { rados_ioctx_get_namespace(context.handle, $0, UInt32($1)) }) {
-            rados_ioctx_set_namespace(pointer, namespace)
-        }
         let prefix = withUnsafeBytes(of: information.block_name_prefix) {
             String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
         // Capabilities may name a prefix of objects; librbd's own names go on with a number.
         let object = prefix + ".rights"
-        return AwaitedCall.run(milliseconds: Self.probeMilliseconds) { completion, _ in
-            if readOnly {
-                let operation = rados_create_read_op()
-                defer { rados_release_read_op(operation) }
-                rados_read_op_assert_exists(operation)
-                return rados_aio_read_op_operate(operation, pointer, completion, object, 0)
-            }
-            let operation = rados_create_write_op()
-            defer { rados_release_write_op(operation) }
-            rados_write_op_assert_exists(operation)
-            rados_write_op_remove(operation)
-            return rados_aio_write_op_operate(operation, pointer, completion, object, nil, 0)
-        }?.code
+        return place.use { pointer in
+            AwaitedCall.run(milliseconds: Self.probeMilliseconds) { completion, _ in
+                if readOnly {
+                    let operation = rados_create_read_op()
+                    defer { rados_release_read_op(operation) }
+                    rados_read_op_assert_exists(operation)
+                    return rados_aio_read_op_operate(operation, pointer, completion, object, 0)
+                }
+                let operation = rados_create_write_op()
+                defer { rados_release_write_op(operation) }
+                rados_write_op_assert_exists(operation)
+                rados_write_op_remove(operation)
+                return rados_aio_write_op_operate(operation, pointer, completion, object, nil, 0)
+            }?.code
+        }
     }
 
     private static func lacking(

@@ -11,10 +11,12 @@ struct RBDImage: ~Copyable {
     let encryptionHeaderBytes: UInt64
     /// What opening it left to say to the operator.
     let openNotes: [String]
+    /// Itself, and the images that it is a clone of.
+    let parts: [ImagePart]
 
     /// Opens the image that `options` names; read-only without watch and lock if asked to or for a snapshot.
     ///
-    /// - Throws: ENOENT naming which of namespace, image and snapshot is missing; EPERM where the user lacks a capability;
+    /// - Throws: ENOENT naming which of namespace, image, snapshot and pool is missing; EPERM where the user lacks a capability;
     ///   ESHUTDOWN where this client is blocklisted; ETIMEDOUT where no OSD answers; ENOSYS for features that the installed
     ///   librbd lacks; what `unlock` throws for an encrypted image.
     init(_ context: consuming IOContext, _ options: RBDOptions) throws(BackendError) {
@@ -36,12 +38,20 @@ struct RBDImage: ~Copyable {
                     code, "cannot open snapshot \(options.spec)", expected: "an existing snapshot of the image")
             }
         }
+        let found: [ImagePart]
+        let unlocked: (notes: [String], headerBytes: UInt64)
         do throws(BackendError) {
-            (openNotes, encryptionHeaderBytes) = try RBDImage.unlockIfEncrypted(handle, options)
+            found = try ImagePart.all(of: handle, context, snapshot: options.snapshot)
+            // Order: before anything of librbd's that reads.
+            try ImagePart.checkPools(found, context.cluster, options.spec)
+            unlocked = try RBDImage.unlockIfEncrypted(handle, options)
         } catch {
             rbd_close(handle)
             throw error
         }
+        parts = found
+        openNotes = unlocked.notes
+        encryptionHeaderBytes = unlocked.headerBytes
         self.handle = handle
         self.context = context
     }

@@ -43,6 +43,8 @@ public struct RBDOptions: Sendable, Equatable {
     /// The backend's keeper will be started: a write without the exclusive lock never waits for it, it is answered EAGAIN. Without
     /// that, and until the start, it takes the lock where it stands.
     public var locksInBackground = false
+    /// Milliseconds between two looks at whether the image is still what it was: for changes of which nobody is told.
+    public var lookMilliseconds = 30_000
     /// Target port group whose number is noted in the image's metadata with each taking of the lock, as the original does for
     /// units with explicit ALUA; nil notes nothing.
     public var lockTag: UInt16?

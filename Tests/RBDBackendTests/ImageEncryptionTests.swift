@@ -41,6 +41,7 @@ struct ImageEncryptionTests {
         var expected = capabilities()
         expected.discard = nil
         expected.reportsAllocation = false
+        expected.nativeCompareAndWriteBytes = 0
         var found = capabilities()
         found.restrict(toEncrypted: header, geometry(stripeUnit: 4 << 20))
         #expect(found == expected)

@@ -60,6 +60,13 @@ func tool(_ command: String) throws -> String {
     return output
 }
 
+/// As ``tool(_:)``, for what may fail. - Returns: whether it did not.
+@discardableResult
+func succeeds(_ command: String) -> Bool {
+    guard let conf = scratchCluster else { return false }
+    return system("CEPH_CONF='\(conf)' timeout 60 \(command) >/dev/null 2>&1") == 0
+}
+
 /// An image of a random name, made and removed with the `rbd` command.
 struct ScratchImage: ~Copyable {
     let spec: String
@@ -67,20 +74,35 @@ struct ScratchImage: ~Copyable {
     let bytes: UInt64
 
     init(mebibytes: UInt64 = 16, namespace: String? = nil, flags: String = "") throws {
+        try self.init(bytes: mebibytes << 20, namespace: namespace, flags: flags)
+    }
+
+    init(bytes: UInt64, namespace: String? = nil, flags: String = "") throws {
         var options = RBDOptions(pool: scratchPool, image: "test-\(UInt64.random(in: 0...UInt64.max))")
         options.namespace = namespace
         let conf = try #require(scratchCluster)
         options.confPath = conf
         options.osdOperationTimeoutSeconds = 30
-        try tool("rbd create \(options.spec) --size \(mebibytes)M \(flags)")
+        try tool("rbd create \(options.spec) --size \(bytes)B \(flags)")
         self.options = options
         spec = options.spec
-        bytes = mebibytes << 20
+        self.bytes = bytes
+    }
+
+    /// A clone of a snapshot that is made for it. The parent must outlive it.
+    init(cloneOf parent: borrowing ScratchImage, flags: String = "") throws {
+        var options = parent.options
+        options.image += "-clone"
+        try tool("rbd snap create --no-progress \(parent.spec)@s")
+        try tool("rbd clone --rbd-default-clone-format 2 \(parent.spec)@s \(options.spec) \(flags)")
+        self.options = options
+        spec = options.spec
+        bytes = parent.bytes
     }
 
     deinit {
-        _ = try? tool("rbd snap purge --no-progress \(spec)")
-        _ = try? tool("rbd rm --no-progress \(spec)")
+        succeeds("rbd snap purge --no-progress \(spec)")
+        succeeds("rbd rm --no-progress \(spec)")
     }
 
     func open(blockSize: UInt32 = 512, _ change: (inout RBDOptions) -> Void = { _ in }) throws -> RBDBackend {

@@ -14,6 +14,9 @@ final class AwaitedCall: @unchecked Sendable {
     /// Where a notification's answers go: text that librados allocates, and its length.
     let answer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     let answerLength: UnsafeMutablePointer<Int>
+    /// Where a class method's answer goes; zeros at first.
+    let room: UnsafeMutablePointer<CChar>
+    static let roomBytes = 64
 
     private init() {
         mutex = .allocate(capacity: 1)
@@ -31,12 +34,15 @@ final class AwaitedCall: @unchecked Sendable {
         answer.initialize(to: nil)
         answerLength = .allocate(capacity: 1)
         answerLength.initialize(to: 0)
+        room = .allocate(capacity: AwaitedCall.roomBytes)
+        room.initialize(repeating: 0, count: AwaitedCall.roomBytes)
     }
 
     deinit {
         if let text = answer.pointee { rados_buffer_free(text) }
         answer.deallocate()
         answerLength.deallocate()
+        room.deallocate()
         pthread_cond_destroy(ended)
         ended.deallocate()
         pthread_mutex_destroy(mutex)
@@ -72,6 +78,27 @@ final class AwaitedCall: @unchecked Sendable {
             Array(UnsafeRawBufferPointer(start: $0, count: call.answerLength.pointee))
         }
         return (rados_aio_get_return_value(completion), bytes)
+    }
+
+    /// Calls a method of an OSD class and waits for its end. `context` must outlive a call that is given up (``PoolHandle``).
+    ///
+    /// - Returns: the answer's first ``roomBytes`` bytes, or librados' errno; nil where it was given up.
+    static func method(
+        _ name: String, of objectClass: String, on object: String, in context: rados_ioctx_t, _ question: [UInt8],
+        milliseconds: Int
+    ) -> Result<[UInt8], Errno>? {
+        let bytes = question.map { CChar(bitPattern: $0) }
+        var call: AwaitedCall?
+        let outcome = run(milliseconds: milliseconds) { completion, made in
+            call = made
+            // librados copies the question, and writes the answer before it calls back.
+            return rados_aio_exec(
+                context, object, completion, objectClass, name, bytes, bytes.count, made.room, roomBytes)
+        }
+        guard let outcome, let call else { return nil }
+        if outcome.code < 0 { return .failure(radosErrno(outcome.code)) }
+        let count = min(Int(outcome.code), roomBytes)
+        return .success((0..<count).map { UInt8(bitPattern: call.room[$0]) })
     }
 
     /// False where the call has not ended in time.

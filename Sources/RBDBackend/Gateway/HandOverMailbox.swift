@@ -1,7 +1,6 @@
 internal import BlockBackend
 internal import CRBD
 internal import Glibc
-internal import Synchronization
 package import SystemPackage
 
 /// Where the gateways of an image speak to each other: a watch on the object that holds the image's id, `rbd_id.<image>`.
@@ -17,8 +16,7 @@ package final class HandOverMailbox: @unchecked Sendable {
         package let request: HandOverRequest
         /// Number of the client that sent it, from the cluster: unlike the request's, this one is true.
         package let sender: UInt64
-        fileprivate let notification: UInt64
-        fileprivate let cookie: UInt64
+        fileprivate let notification: ObjectWatch.Notification
     }
 
     /// What is called on librados' thread. Must not block, and must not let go of the mailbox.
@@ -39,8 +37,7 @@ package final class HandOverMailbox: @unchecked Sendable {
         }
     }
 
-    private let place: WatchPlace
-    private let cookie: UInt64
+    private let watch: ObjectWatch
 
     /// Starts to watch on behalf of the image called `image` in the pool and namespace of `context`. The mailbox holds the
     /// connection.
@@ -50,31 +47,19 @@ package final class HandOverMailbox: @unchecked Sendable {
     init(
         _ context: borrowing IOContext, image: String, handlers: Handlers, milliseconds: Int = 30_000
     ) throws(BackendError) {
-        let place = try WatchPlace(context, object: "rbd_id." + image, handlers)
-        let cookie = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
-        cookie.initialize(to: 0)
-        defer { cookie.deallocate() }
-        let outcome = AwaitedCall.run(milliseconds: milliseconds) { completion, _ in
-            // librados fills the cookie in before it returns. 0 is the cluster's own time-out for dead watchers, 30 s.
-            rados_aio_watch2(
-                place.handle, place.object, completion, cookie, watcherIsAsked, watchIsBroken, 0,
-                Unmanaged.passUnretained(place).toOpaque())
-        }
-        guard let outcome else {
-            place.abandon()
-            throw failure(-ETIMEDOUT, "cannot watch \(place.object)", expected: "an OSD that answers")
-        }
-        if outcome.code < 0 {
-            // librados has ended the watch and freed what the cookie stands for: no unwatch.
-            rados_watch_flush(context.cluster.handle)
-            throw failure(outcome.code, "cannot watch \(place.object)", expected: "an existing image")
-        }
-        self.place = place
-        self.cookie = cookie.pointee
-    }
-
-    deinit {
-        place.end(cookie)
+        let client = context.cluster.instanceID
+        watch = try ObjectWatch(
+            context, object: "rbd_id." + image,
+            handlers: ObjectWatch.Handlers(
+                received: { notification, bytes in
+                    // Our own, or nothing that we know. Whoever sent it must not wait for us.
+                    guard notification.sender != client, let request = HandOverRequest(bytes) else { return [] }
+                    let question = Question(
+                        request: request, sender: notification.sender, notification: notification)
+                    return handlers.asked(question).map { HandOverReply($0, host: nodeName()).bytes }
+                },
+                broken: handlers.broken),
+            expected: "an existing image", milliseconds: milliseconds)
     }
 
     /// Asks everybody else who watches. Blocks until all have answered, and at most for `milliseconds`, which OSDs
@@ -108,7 +93,7 @@ package final class HandOverMailbox: @unchecked Sendable {
         let bytes = message.map { CChar(bitPattern: $0) }
         let outcome = AwaitedCall.run(milliseconds: milliseconds) { completion, call in
             rados_aio_notify(
-                place.handle, place.object, completion, bytes, CInt(clamping: bytes.count), UInt64(seconds) * 1000,
+                watch.handle, watch.object, completion, bytes, CInt(clamping: bytes.count), UInt64(seconds) * 1000,
                 call.answer, call.answerLength)
         }
         guard let (code, answer) = outcome else { return .failure(.timedOut) }
@@ -116,108 +101,18 @@ package final class HandOverMailbox: @unchecked Sendable {
         guard code >= 0 || code == -ETIMEDOUT, let answer else {
             return .failure(code < 0 ? radosErrno(code) : .badMessage)
         }
-        guard let answers = NotifyAnswers(answer, own: place.client) else { return .failure(.badMessage) }
+        guard let answers = NotifyAnswers(answer, own: watch.client) else { return .failure(.badMessage) }
         return .success(answers)
     }
 
     /// Answers a question. Does not wait for the asking client; an answer that comes too late goes nowhere.
     package func answer(_ question: Question, _ verdict: HandOverReply.Verdict, host: String = nodeName()) {
-        place.acknowledge(question.notification, question.cookie, HandOverReply(verdict, host: host).bytes)
+        question.notification.acknowledge(HandOverReply(verdict, host: host).bytes)
     }
 
     /// Whether the watch is still in force. - Returns: the time in milliseconds since an OSD said so; the errno that
     /// ended it otherwise. Asks nobody.
     package func age() -> Result<Int, Errno> {
-        let code = rados_watch_check(place.handle, cookie)
-        return code < 0 ? .failure(radosErrno(code)) : .success(Int(code))
+        watch.age()
     }
-}
-
-/// What the callbacks of a watch need. Lives until librados has promised to call no more.
-private final class WatchPlace: @unchecked Sendable {
-    // SAFETY: what changes is behind locks; librados' calls may come from any thread.
-    let handle: rados_ioctx_t
-    let object: String
-    let client: UInt64
-    /// Nil once given up, as is `cluster`.
-    private let handlers: Mutex<HandOverMailbox.Handlers?>
-    private let cluster: Mutex<RadosCluster?>
-
-    init(
-        _ context: borrowing IOContext, object: String, _ handlers: HandOverMailbox.Handlers
-    ) throws(BackendError) {
-        var handle: rados_ioctx_t?
-        // A context of its own: the image's is closed at another time.
-        let code = rados_ioctx_create2(context.cluster.handle, rados_ioctx_get_id(context.handle), &handle)
-        guard code >= 0, let handle else {
-            throw failure(code, "cannot open the pool again", expected: "an existing pool")
-        }
-        if let namespace = textBuffer(1024, { rados_ioctx_get_namespace(context.handle, $0, UInt32($1)) }) {
-            rados_ioctx_set_namespace(handle, namespace)
-        }
-        self.handle = handle
-        self.object = object
-        self.handlers = Mutex(handlers)
-        cluster = Mutex(context.cluster)
-        client = context.cluster.instanceID
-    }
-
-    deinit {
-        rados_ioctx_destroy(handle)
-    }
-
-    /// Ends the watch, if there is one. Afterwards no callback runs, and none will.
-    func end(_ cookie: UInt64) {
-        // A failure changes nothing here: librados forgets the watch in any case, the OSD when it has timed out.
-        _ = rados_unwatch2(handle, cookie)
-        if let cluster = cluster.withLock({ $0 }) { rados_watch_flush(cluster.handle) }
-    }
-
-    /// Gives up a watch that no OSD has taken yet. librados may end it on its own at any time, and ending it twice is
-    /// fatal; so it is left alone. Once taken, it answers with nothing until the connection is closed.
-    func abandon() {
-        handlers.withLock { $0 = nil }
-        // Not the connection's keeper any more; what remains, some hundred bytes, is never freed.
-        cluster.withLock { $0 = nil }
-        _ = Unmanaged.passRetained(self)
-    }
-
-    func fail(_ errno: Errno) {
-        handlers.withLock { $0 }?.broken(errno)
-    }
-
-    func acknowledge(_ notification: UInt64, _ cookie: UInt64, _ reply: [UInt8]) {
-        let bytes = reply.map { CChar(bitPattern: $0) }
-        _ = rados_notify_ack(handle, object, notification, cookie, bytes, CInt(clamping: bytes.count))
-    }
-
-    func receive(_ notification: UInt64, _ cookie: UInt64, sender: UInt64, _ bytes: UnsafeRawBufferPointer) {
-        let handlers = handlers.withLock { $0 }
-        guard let handlers, sender != client, let request = HandOverRequest(bytes) else {
-            // Our own, or nothing that we know. Whoever sent it must not wait for us.
-            acknowledge(notification, cookie, [])
-            return
-        }
-        let verdict = handlers.asked(
-            HandOverMailbox.Question(request: request, sender: sender, notification: notification, cookie: cookie))
-        if let verdict { acknowledge(notification, cookie, HandOverReply(verdict, host: nodeName()).bytes) }
-    }
-}
-
-private func watcherIsAsked(
-    _ argument: UnsafeMutableRawPointer?, _ notification: UInt64, _ cookie: UInt64, _ sender: UInt64,
-    _ data: UnsafeMutableRawPointer?, _ length: Int
-) {
-    guard let argument else { return }
-    // SAFETY: the place outlives the watch: `end` waits for this to return.
-    let place = Unmanaged<WatchPlace>.fromOpaque(argument).takeUnretainedValue()
-    let bytes = UnsafeRawBufferPointer(start: data, count: data == nil ? 0 : length)
-    place.receive(notification, cookie, sender: sender, bytes)
-}
-
-private func watchIsBroken(_ argument: UnsafeMutableRawPointer?, _ cookie: UInt64, _ code: CInt) {
-    guard let argument else { return }
-    // SAFETY: as above.
-    let place = Unmanaged<WatchPlace>.fromOpaque(argument).takeUnretainedValue()
-    place.fail(radosErrno(code))
 }

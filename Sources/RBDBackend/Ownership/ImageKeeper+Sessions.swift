@@ -62,11 +62,13 @@ extension ImageKeeper {
         owner = nil
         question = nil
         onLoop { side in
+            side.pointee.gaveBack(isWell: false)
             side.pointee.handle = fresh.handle
             side.pointee.gauge = fresh.gauge
             side.pointee.surveys = fresh.surveys
             side.pointee.access = fresh.hasLock || isStandby ? .reading : .writing
             side.pointee.readsNeedLock = fresh.readsNeedLock
+            side.pointee.imageHas(fresh.size)
             side.pointee.generation &+= 1
         }
         publish()

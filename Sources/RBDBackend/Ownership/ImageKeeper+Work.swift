@@ -22,14 +22,14 @@ extension ImageKeeper {
         case .acquire: return acquire()
         case .countWrites: return .wrote(writesStarted())
         case .drain: return .drained(clean: drain())
-        case .release: return .released(code(session.lock.release()))
+        case .release:
+            let outcome = code(session.lock.release())
+            onLoop { $0.pointee.gaveBack(isWell: outcome == 0) }
+            return .released(outcome)
         case .check: return .checked(check())
         case .reopen: return .reopened(reopen())
         case .openGate:
-            onLoop { side in
-                side.pointee.access = .writing
-                side.pointee.claim = .none
-            }
+            onLoop { $0.pointee.startWriting() }
             if let tag = queue.change({ _ in life.portGroup }) ?? options.lockTag,
                 let name = session.addresses.first?.description
             {
@@ -215,6 +215,7 @@ extension ImageKeeper {
         } else if session.isStandby() {
             return .standby
         }
+        session.renewHeaderWatch()
         let renewed = renewMailbox()
         if renewed != 0 { return .failed(renewed) }
         lookAtSize()
@@ -222,7 +223,7 @@ extension ImageKeeper {
     }
 
     private func lookAtSize() {
-        guard let bytes = try? RBDImage.size(session.handle) else { return }
+        guard let bytes = session.bytesNow else { return }
         noteSize(bytes)
     }
 
@@ -230,7 +231,7 @@ extension ImageKeeper {
         guard bytes != lastToldSize else { return }
         lastToldSize = bytes
         // Initiators go on with the size they know; beyond the image's end they get errors.
-        onLoop { $0.pointee.end = bytes < $0.pointee.size ? bytes : .max }
+        onLoop { $0.pointee.imageHas(bytes) }
         tell(.sizeDiffers(bytes: bytes))
     }
 
@@ -276,6 +277,8 @@ extension ImageKeeper {
                     "cannot shrink \(options.spec) from \(exported) to \(bytes) bytes; expected at least what initiators know"
                 )
             }
+            // librbd never learns the new size of an image that was opened read-only: it is opened again.
+            if session.isReadOnly, session.size < bytes { _ = reopen() }
             let there = try RBDImage.size(session.handle)
             guard bytes <= there else {
                 throw BackendError(
@@ -283,7 +286,7 @@ extension ImageKeeper {
                     "image \(options.spec) has \(there) bytes, \(bytes) were asked for; expected the image to be resized first"
                 )
             }
-            onLoop { $0.pointee.size = bytes }
+            onLoop { $0.pointee.export(bytes, of: there) }
             lastToldSize = there
             return .success(())
         } catch {

@@ -25,6 +25,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         case event(OwnershipEvent, session: Int)
         case asked(HandOverMailbox.Question, session: Int)
         case resize(ResizeRequest)
+        /// It is time to look at the image.
+        case look
+        /// The header has changed; the argument is called when that was looked at.
+        case changed(@Sendable () -> Void)
     }
 
     /// Life of the thread, guarded by the queue's lock.
@@ -71,9 +75,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     var lastToldSize: UInt64 = 0
     var remarks = RemarkLimit()
 
-    /// Takes over an image that was just opened.
+    /// Takes over an image that was just opened, `bytes` of which are exported.
     init(
-        _ image: consuming RBDImage, _ options: RBDOptions, _ told: ToldFacts, isStandby: Bool
+        _ image: consuming RBDImage, _ options: RBDOptions, _ told: ToldFacts, exporting bytes: UInt64,
+        isStandby: Bool
     ) throws(BackendError) {
         self.options = options
         self.told = told
@@ -92,7 +97,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             to: LoopSide(
                 handle: session.handle, gauge: session.gauge, surveys: session.surveys,
                 access: session.hasLock || isStandby ? .reading : .writing,
-                readsNeedLock: session.readsNeedLock, size: session.size))
+                readsNeedLock: session.readsNeedLock,
+                hasVolatileCache: told.capabilities.volatileCache, exporting: bytes, of: session.size))
         lastToldSize = session.size
         self.relay = relay
         relay.connect(self)
@@ -113,6 +119,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             precondition(life.surroundings == nil, "a keeper is started twice")
             life.surroundings = surroundings
         }
+        LookTimer.shared.add(self, milliseconds: options.lookMilliseconds)
         // What was claimed before, and what a standby image waits for.
         wake()
     }
@@ -122,6 +129,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
     }
 
     func stop() {
+        LookTimer.shared.remove(self)
         let thread = queue.change { _ -> OwnedThread? in
             life.isStopping = true
             defer { life.thread = nil }
@@ -137,6 +145,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         for case .resize(let request) in left {
             request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
         }
+        for case .changed(let acknowledge) in left { acknowledge() }
         for case .asked(let question, number) in left {
             // The lock is given back with the image, soon.
             session.mailbox?.answer(question, .hold(milliseconds: 300))
@@ -177,7 +186,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         queue.change { put(mail, into: &$0) }
     }
 
-    private func put(_ mail: Mail, into waiting: inout [Mail]) -> Bool {
+    @discardableResult
+    func put(_ mail: Mail, into waiting: inout [Mail]) -> Bool {
         if life.isStopping, case .resize(let request) = mail {
             request.answer(.failure(BackendError(.canceled, "the unit is being removed")))
             return true
@@ -185,7 +195,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         // Bound: one of each kind.
         let isThere = waiting.contains { other in
             switch (mail, other) {
-            case (.claim, .claim), (.doubt, .doubt): true
+            case (.claim, .claim), (.doubt, .doubt), (.look, .look): true
             case (.event(let one, let session), .event(let another, let its)): one == another && session == its
             default: false
             }
@@ -296,6 +306,8 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             asker = question.request.host
             drive(.peerAsks)
         case .resize(let request): request.answer(grow(to: request.bytes))
+        case .look: drive(.doubt)
+        case .changed(let acknowledge): lookAtChange(acknowledge)
         }
     }
 

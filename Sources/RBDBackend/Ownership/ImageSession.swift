@@ -12,6 +12,9 @@ struct SessionHandlers: Sendable {
     let asked: @Sendable (HandOverMailbox.Question) -> HandOverReply.Verdict?
     /// A watch broke, or the image's header changed.
     let doubted: @Sendable () -> Void
+    /// The header of an image that librbd does not watch has changed; whoever changed it waits, a few seconds, until the argument
+    /// is called.
+    let changed: @Sendable (@escaping @Sendable () -> Void) -> Void
     /// Stands for the LUN.
     let owner: ObjectIdentifier
 }
@@ -38,6 +41,8 @@ final class ImageSession: @unchecked Sendable {
     let options: RBDOptions
     private(set) var mailbox: HandOverMailbox?
     private let service: ServiceEntry?
+    /// The user has not been refused a watch.
+    private var mayWatchHeader = true
     /// What could not be had, for the log.
     private(set) var notes: [String] = []
     private let handlers: SessionHandlers
@@ -45,6 +50,14 @@ final class ImageSession: @unchecked Sendable {
     private var updateWatch: UInt64?
     private(set) var image: RBDImage?
     private(set) var headerObject: String?
+    /// What it depends on; nil once closed.
+    private var facts: ImageFacts?
+    /// On the header, where librbd has none.
+    private var headerWatch: ObjectWatch?
+    /// Bytes that encryption takes of the image.
+    private let encryptionHeaderBytes: UInt64
+    /// Bytes as of the last look, without regard to encryption.
+    private var lookedAtBytes: UInt64?
     /// Number of the image's pool.
     let poolID: Int64
 
@@ -82,6 +95,8 @@ final class ImageSession: @unchecked Sendable {
         self.handlers = handlers
         self.options = options
         headerObject = identifier.map { "rbd_header." + $0 }
+        facts = try ImageFacts(image.parts, cluster)
+        encryptionHeaderBytes = image.encryptionHeaderBytes
 
         if let place, !OpenImages.shared.enter(place, handlers.owner) {
             throw BackendError(
@@ -102,7 +117,9 @@ final class ImageSession: @unchecked Sendable {
         }
         self.image = consume image
         LiveClients.shared.add(client)
-        if !isReadOnly {
+        if isReadOnly {
+            watchHeader()
+        } else {
             watchUpdates()
             openMailbox()
         }
@@ -123,6 +140,8 @@ final class ImageSession: @unchecked Sendable {
         guard image != nil else { return }
         surveys.join()
         mailbox = nil
+        headerWatch = nil
+        facts = nil
         if let updateWatch { rbd_update_unwatch(handle, updateWatch) }
         updateWatch = nil
         // Callbacks of cached writes use the image once more: they must be over before it is closed.
@@ -157,22 +176,26 @@ final class ImageSession: @unchecked Sendable {
         _ = service?.update(status)
     }
 
-    /// Longest wait for a probe. Much less than the OSD time-out: what is told to initiators must not come that late.
-    private static let probeMilliseconds = 2_000
-
-    /// A look at the image by a read that only an OSD can answer. - Returns: 0, or a positive errno; ETIMEDOUT after two
-    /// seconds.
+    /// A look at the image that only OSDs can answer. - Returns: 0, or a positive errno: ENOENT where it or some of what it
+    /// depends on is gone, ETIMEDOUT after two seconds.
     func probe() -> Int32 {
-        guard let headerObject, let image = image?.context.handle else { return 0 }
-        let outcome = AwaitedCall.run(milliseconds: ImageSession.probeMilliseconds) { completion, call in
-            // A header has no data: what is read is nothing, and its place as good as any that lives as long as the call.
-            call.answerLength.withMemoryRebound(to: CChar.self, capacity: MemoryLayout<Int>.size) {
-                rados_aio_read(image, headerObject, completion, $0, 1, 0)
-            }
+        guard let facts else { return 0 }
+        switch facts.look() {
+        case .failure(let errno): return errno.rawValue
+        case .success(let bytes):
+            lookedAtBytes = bytes
+            return 0
         }
-        guard let outcome else { return ETIMEDOUT }
-        return outcome.code < 0 ? radosErrno(outcome.code).rawValue : 0
     }
+
+    /// Bytes that the image has now, within its encryption. Of one that was opened read-only librbd knows the first size only.
+    var bytesNow: UInt64? {
+        guard isReadOnly else { return try? RBDImage.size(handle) }
+        return lookedAtBytes.map { $0 > encryptionHeaderBytes ? $0 - encryptionHeaderBytes : 0 }
+    }
+
+    /// True where nothing is written and librbd watches nothing.
+    var isReadOnly: Bool { options.readOnly || options.snapshot != nil }
 
     /// Makes the mailbox if there is none, and anew if its watch has ended. - Returns: 0, or a positive errno that says that the
     /// cluster cannot be used; that there can be no mailbox, as under a name that the image no longer has, is a note
@@ -210,6 +233,40 @@ final class ImageSession: @unchecked Sendable {
         return !role.allowsWriting
     }
 
+    /// Makes the watch on the header anew if it has ended, or never was.
+    func renewHeaderWatch() {
+        guard isReadOnly, mayWatchHeader else { return }
+        if let headerWatch, case .success = headerWatch.age() { return }
+        headerWatch = nil
+        watchHeader()
+    }
+
+    /// Watches the header, as librbd does for who writes: tools that remove an image see that it is in use, and who changes it
+    /// is waited for.
+    private func watchHeader() {
+        guard let headerObject else { return }
+        let handlers = handlers
+        let own = client
+        do throws(BackendError) {
+            headerWatch = try image?.watch(
+                headerObject,
+                ObjectWatch.Handlers(
+                    received: { notification, _ in
+                        guard notification.sender != own else { return [] }
+                        handlers.changed { notification.acknowledge() }
+                        return nil
+                    },
+                    broken: { _ in handlers.doubted() }))
+        } catch {
+            mayWatchHeader = error.errno != .notPermitted && error.errno != .permissionDenied
+            notes.append(
+                """
+                the image cannot be watched, so `rbd rm` is not refused while it is served, and changes are noticed within \
+                \(options.lookMilliseconds / 1000) s: \(error.message)
+                """)
+        }
+    }
+
     @discardableResult
     private func openMailbox() -> Int32 {
         guard hasLock else { return 0 }
@@ -232,6 +289,11 @@ final class ImageSession: @unchecked Sendable {
 }
 
 extension RBDImage {
+    /// A watch on `object` beside the image.
+    func watch(_ object: String, _ handlers: ObjectWatch.Handlers) throws(BackendError) -> ObjectWatch {
+        try ObjectWatch(context, object: object, handlers: handlers, expected: "an existing image")
+    }
+
     /// A mailbox for the image called `name`.
     func mailbox(_ handlers: HandOverMailbox.Handlers, _ name: String) throws(BackendError) -> HandOverMailbox {
         try HandOverMailbox(context, image: name, handlers: handlers)

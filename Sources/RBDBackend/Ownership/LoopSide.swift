@@ -34,29 +34,81 @@ struct LoopSide {
     /// A read without the lock would take it from whoever has it, or fail: an image with a journal.
     var readsNeedLock: Bool
     /// Bytes that are exported.
-    var size: UInt64
-    /// Bytes that may be written: less than `size` only where the image was shrunk behind the gateway's back.
-    var end = UInt64.max
+    private(set) var size: UInt64
+    /// Bytes that the image has, as far as is known: fewer than `size` only where it was shrunk behind the gateway's back.
+    private(set) var end: UInt64
     /// Counts the times that writing was lost.
     var generation: UInt64 = 0
     /// Counts the times that another gateway took the lock.
     var takeovers: UInt64 = 0
     var claim = Claim.none
-    /// Counts the times that the image was lost while it could be written: what a volatile cache held is gone then.
+    /// librbd holds back what was written, by settings that outrank ours.
+    let hasVolatileCache: Bool
+    /// Counts the times that what a volatile cache held is gone: the image was lost while it could be written, or while its lock
+    /// was given back, or that failed.
     var losses: UInt64 = 0
+    /// The lock is being given back, with which librbd writes its cache: until then "no lock" is not "nothing to flush".
+    private(set) var isGivingBack = false
     /// An operation has timed out, and the keeper has not looked since: whatever comes would wait as long, and keep its
     /// initiator from another path.
     var isStalled = false
 }
 
 extension LoopSide {
+    /// Of an open image that has `end` bytes, `size` of which are exported.
+    init(
+        handle: rbd_image_t, gauge: UnsafeMutablePointer<WriteGauge>, surveys: SurveyThread, access: Access,
+        readsNeedLock: Bool, hasVolatileCache: Bool, exporting size: UInt64, of end: UInt64
+    ) {
+        self.hasVolatileCache = hasVolatileCache
+        self.handle = handle
+        self.gauge = gauge
+        self.surveys = surveys
+        self.access = access
+        self.readsNeedLock = readsNeedLock
+        self.size = size
+        self.end = end
+    }
+
+    /// The image was found to have `bytes`. Every place that has read its size says so here.
+    mutating func imageHas(_ bytes: UInt64) {
+        end = bytes
+    }
+
+    /// Exports `bytes` of an image that was found to have `all`.
+    mutating func export(_ bytes: UInt64, of all: UInt64) {
+        precondition(bytes <= all, "more is to be exported than there is")
+        size = bytes
+        end = all
+    }
+
+    /// Whether the image has the bytes of `extent`: beyond its end librbd reads nothing, or zeros, and cuts a write short.
+    func has(_ extent: ByteExtent) -> Bool { extent.offset <= end && extent.length <= end - extent.offset }
+
     /// Lets no more writes through.
     mutating func stopWriting(_ access: Access) {
         // What was read under the old value may be overwritten by others from here on.
         if self.access == .writing {
             generation &+= 1
+            isGivingBack = hasVolatileCache
             if access == .nothing { losses &+= 1 }
+        } else if access == .nothing && isGivingBack {
+            losses &+= 1
         }
+        if access == .nothing { isGivingBack = false }
         self.access = access
+    }
+
+    /// Lets writes through.
+    mutating func startWriting() {
+        access = .writing
+        claim = .none
+        isGivingBack = false
+    }
+
+    /// The lock was given back, or that failed, and with it perhaps the writing of the cache.
+    mutating func gaveBack(isWell: Bool) {
+        if isGivingBack && !isWell { losses &+= 1 }
+        isGivingBack = false
     }
 }

@@ -40,7 +40,10 @@ final class SessionRelay: Sendable {
         SessionHandlers(
             writeFailed: { [self] code in keeper?.writeFailed(code, session: number) },
             asked: { [self] question in keeper?.asked(question, session: number) },
-            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) }, owner: ObjectIdentifier(self))
+            doubted: { [self] in keeper?.post(.event(.doubt, session: number)) },
+            changed: { [self] acknowledge in
+                if let keeper { keeper.headerChanged(acknowledge) } else { acknowledge() }
+            }, owner: ObjectIdentifier(self))
     }
 
     private var keeper: ImageKeeper? { target.withLock { $0.keeper } }
