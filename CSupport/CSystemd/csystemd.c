@@ -24,12 +24,17 @@ struct subtype {
     struct csystemd_bus *bus;
 };
 
-/// Bound: callers whose user is being asked for; the bus answers at once, so more are a flood.
-#define ASKED_AT_ONCE 64
+/// Bound: calls whose user is being asked for, in all and of one connection. The bus answers at once, so more of one caller's are
+/// a flood; all connections that it lets a user have (max_connections_per_user, 256) cannot fill it with theirs.
+#define ASKED_AT_ONCE 5000
+#define ASKED_BY_ONE 16
+
+struct asking;
 
 struct csystemd_bus {
     sd_bus *connection;
     unsigned asked;
+    struct asking *first_asked;
     const struct csystemd_callbacks *callbacks;
     void *owner;
     struct subtype subtypes[SUBTYPES];
@@ -44,11 +49,23 @@ struct csystemd_call {
 struct asking {
     struct subtype *subtype;
     sd_bus_message *message;
+    struct asking *next;
 };
+
+static unsigned asked_by(const struct csystemd_bus *bus, const char *sender) {
+    unsigned count = 0;
+    for (const struct asking *other = bus->first_asked; other != NULL; other = other->next)
+        count += strcmp(sd_bus_message_get_sender(other->message), sender) == 0;
+    return count;
+}
 
 static void stop_asking(void *userdata) {
     struct asking *asking = userdata;
-    asking->subtype->bus->asked--;
+    struct csystemd_bus *bus = asking->subtype->bus;
+    struct asking **place = &bus->first_asked;
+    while (*place != asking) place = &(*place)->next;
+    *place = asking->next;
+    bus->asked--;
     sd_bus_message_unref(asking->message);
     free(asking);
 }
@@ -78,11 +95,12 @@ static int check_config(sd_bus_message *message, void *userdata, sd_bus_error *e
     sd_bus_slot *slot = NULL;
     const char *sender = sd_bus_message_get_sender(message);
     if (sender == NULL) return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "a caller without a name");
-    if (bus->asked >= ASKED_AT_ONCE)
+    if (bus->asked >= ASKED_AT_ONCE || asked_by(bus, sender) >= ASKED_BY_ONE)
         return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls at once");
     struct asking *asking = malloc(sizeof *asking);
     if (asking == NULL) return -ENOMEM;
-    *asking = (struct asking){.subtype = subtype, .message = sd_bus_message_ref(message)};
+    *asking = (struct asking){.subtype = subtype, .message = sd_bus_message_ref(message), .next = bus->first_asked};
+    bus->first_asked = asking;
     bus->asked++;
     int outcome =
         sd_bus_call_method_async(bus->connection, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",

@@ -41,15 +41,29 @@ public struct Backstore: Sendable {
     }
 
     /// Stops the kernel from queueing commands (`action/block_dev`): what is done is completed, waiting commands and
-    /// new ones fail BUSY. Or lets it go on. EINVAL while the device is not fully configured.
-    public func setBlocked(_ blocked: Bool) throws(ConfigFSError) {
-        try file("action", "block_dev").write(blocked ? "1" : "0")
+    /// new ones fail BUSY. Or lets it go on. EINVAL while the device is not fully configured, ENODEV without the claim.
+    public func setBlocked(_ blocked: Bool, holding claim: some DeviceClaim) throws(ConfigFSError) {
+        try file("action", "block_dev").write(blocked ? "1" : "0", holding: claim)
     }
 
     /// Whether the ring tells of task management functions (`attrib/tmr_notification`, since Linux 5.10; off by
     /// default). ENOENT on older kernels.
-    public func setTaskManagementNotices(_ on: Bool) throws(ConfigFSError) {
-        try file("attrib", "tmr_notification").write(on ? "1" : "0")
+    public func setTaskManagementNotices(_ on: Bool, holding claim: some DeviceClaim) throws(ConfigFSError) {
+        try file("attrib", "tmr_notification").write(on ? "1" : "0", holding: claim)
+    }
+
+    /// Whether the device is configured (`enable`): false also while whoever enables it waits for a daemon's answer.
+    public func isEnabled() throws(ConfigFSError) -> Bool { try file("enable").flag() }
+
+    /// Whether the kernel waits for answers to this device's events (`attrib/nl_reply_supported` above 0). Nil on kernels
+    /// without the attribute.
+    public func waitsForAnswers() throws(ConfigFSError) -> Bool? {
+        do throws(ConfigFSError) {
+            return try file("attrib", "nl_reply_supported").number(in: Int(Int32.min)...Int(Int32.max)) > 0
+        } catch {
+            guard case .unreadable(.noSuchFileOrDirectory) = error.reason else { throw error }
+            return nil
+        }
     }
 
     /// The kernel's note of whether the unit has a write cache (`attrib/emulate_write_cache`). Nothing reads it but people and
@@ -76,9 +90,9 @@ public struct Backstore: Sendable {
     }
 
     /// Empties the ring (`action/reset_ring`). The data pages of its commands are given up with it: nobody may be
-    /// reading or writing them. EINVAL while the device is not fully configured.
-    public func resetRing(_ reset: RingReset) throws(ConfigFSError) {
-        try file("action", "reset_ring").write("\(reset.rawValue)")
+    /// reading or writing them. EINVAL while the device is not fully configured, ENODEV without the claim.
+    public func resetRing(_ reset: RingReset, holding claim: some DeviceClaim) throws(ConfigFSError) {
+        try file("action", "reset_ring").write("\(reset.rawValue)", holding: claim)
     }
 
     /// The size in an `info` text, or nil.

@@ -24,6 +24,16 @@ public struct ConfigFSTree: Sendable {
             name: name, directory: root.appending("core").appending(name.hbaDirectory).appending(name.name))
     }
 
+    /// The other HBAs of TCMU that have a backstore of the same name; none where that cannot be read.
+    public func namesakes(of name: BackstoreName) -> [String] {
+        let core = root.appending("core")
+        let hbas = (try? directoryEntries(core)) ?? []
+        return hbas.filter { hba in
+            guard hba.utf8.starts(with: "user_".utf8), hba != name.hbaDirectory else { return false }
+            return (try? directoryEntries(core.appending(hba).appending(name.name))) != nil
+        }
+    }
+
     /// A fabric's target portal group. Nothing is read yet.
     public func targetPort(_ member: TargetPortGroupMember) -> TargetPort {
         let group = root.appending(member.fabricDirectory).appending(member.wwn).appending("tpgt_\(member.tag)")

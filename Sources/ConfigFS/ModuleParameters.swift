@@ -20,13 +20,13 @@ public struct ModuleParameters: Sendable {
 
     /// While blocked, adding and removing a device fails EAGAIN in the kernel instead of waiting for an answer.
     @discardableResult
-    public func setNetlinkBlocked(_ blocked: Bool) throws(ConfigFSError) -> Outcome {
+    public func setNetlinkBlocked(_ blocked: Bool, by _: SoleDaemon) throws(ConfigFSError) -> Outcome {
         try write(blocked ? "1" : "0", to: "block_netlink")
     }
 
     /// Wakes everyone in the kernel who waits for an answer, with EINTR. Only while netlink is blocked.
     @discardableResult
-    public func resetNetlink() throws(ConfigFSError) -> Outcome {
+    public func resetNetlink(by _: SoleDaemon) throws(ConfigFSError) -> Outcome {
         try write("1", to: "reset_netlink")
     }
 

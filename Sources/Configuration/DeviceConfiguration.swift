@@ -79,8 +79,13 @@ public struct DeviceConfiguration: Equatable, Sendable {
 
     /// What the device is called in files about it: subtype and names without any options, `rbd/pool/image`.
     public var identity: String {
-        "\(subtype)/\(Substring(parameters).cut(atFirst: ";")?.before ?? Substring(parameters))"
+        let text = Substring(subtype == "rbd" ? RBDConfiguration.withoutIdleSeparators(parameters) : parameters)
+        return "\(subtype)/\(text.cut(atFirst: ";")?.before ?? text)"
     }
+
+    /// Bytes of a configuration text that the kernel keeps (TCMU_CONFIG_LEN without its NUL); of a longer one it drops the end
+    /// without a word.
+    public static let longestText = 255
 
     /// Microseconds beyond which watching is not worth a CPU.
     public static let longestSpin: UInt32 = 32

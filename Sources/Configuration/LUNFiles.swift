@@ -30,11 +30,14 @@ public struct LUNFiles: Sendable {
     /// - Parameters:
     ///   - identity: ``DeviceConfiguration/identity``, as `rbd/pool/image`.
     ///   - backstore: the name of its directory in configfs.
+    ///   - hba: the directory above it, as `user_0`; a file may name the LUN by both, `user_0/disk`.
+    ///   - namesakes: the other HBAs that have a backstore of that name. A file that names it without its HBA would be all of
+    ///     theirs, and read_only or a passphrase of one is not the other's: it fails the LUN.
     /// - Returns: the settings, and lines for the log about files of which nobody can say whose they are.
     /// - Throws: EINVAL naming file and line for a file of this LUN that cannot be used, and for a second one; the errno
     ///   of reading the directory.
     public func settings(
-        of identity: String, backstore: String
+        of identity: String, backstore: String, hba: String = "", namesakes: [String] = []
     ) throws(LUNFileError) -> (settings: LUNSettings, notes: [String]) {
         var notes: [String] = []
         var found: (path: String, line: Int, text: SettingsText)?
@@ -48,8 +51,19 @@ public struct LUNFiles: Sendable {
                 continue
             }
             guard let (lun, line) = Self.owner(text, path, &notes) else { continue }
-            let isOurs = lun.utf8.elementsEqual(identity.utf8) || lun.utf8.elementsEqual(backstore.utf8)
+            let isPlainName = lun.utf8.elementsEqual(backstore.utf8)
+            let isOurs =
+                isPlainName || lun.utf8.elementsEqual(identity.utf8)
+                || lun.utf8.elementsEqual("\(hba)/\(backstore)".utf8)
             guard isOurs else { continue }
+            if isPlainName, let other = namesakes.first {
+                throw LUNFileError(
+                    errno: .invalidArgument,
+                    description: """
+                        \(path.printable):\(line): lun: \(lun.printable) names two LUNs, \(hba)/\(lun.printable) and \
+                        \(other)/\(lun.printable); expected one of these, or the LUN's config string
+                        """)
+            }
             if let found {
                 throw LUNFileError(
                     errno: .invalidArgument,

@@ -37,7 +37,7 @@ public struct RBDConfiguration: Equatable, Sendable {
     /// - Throws: if a name or a value is empty, or the image has more parts than pool, namespace, image and snapshot.
     ///   The original took `pool/a/b` for an image called `a/b`, which librbd has never allowed.
     public init(parsing parameters: String) throws(ConfigurationError) {
-        let text = Substring(parameters)
+        let text = Substring(Self.withoutIdleSeparators(parameters))
         let (specification, options) = text.cut(atFirst: ";") ?? (text, "")
         (pool, namespace, image, snapshot) = try Self.names(specification)
 
@@ -69,6 +69,16 @@ public struct RBDConfiguration: Equatable, Sendable {
         connectionGroup = group
         clientSettings = settings
         ignoredOptions = ignored
+    }
+
+    /// `parameters` without what means nothing in them: slashes in front of the pool, as in `rbd//pool/image`, and semicolons in
+    /// front of the image, as in `rbd/pool/;image`. The original takes both (strtok_r skips separators).
+    static func withoutIdleSeparators(_ parameters: String) -> String {
+        let text = Substring(Substring(parameters).unicodeScalars.drop { $0 == "/" })
+        guard let (pool, rest) = text.cut(atFirst: "/"), !pool.unicodeScalars.contains(";") else {
+            return String(text)
+        }
+        return "\(pool)/\(Substring(rest.unicodeScalars.drop { $0 == ";" }))"
     }
 
     /// The value of one of ``clientOptions``. Ceph bounds most of them itself, but starts as many threads as it is told,

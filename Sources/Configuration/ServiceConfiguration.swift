@@ -23,6 +23,14 @@ public struct ServiceConfiguration: Equatable, Sendable {
     /// How long a service manager is let wait for devices that were there at the start, before it is told that the daemon is
     /// ready without them. Default 5 s: images that open at all open within one or two.
     public var readyPatience = Duration.seconds(5)
+    /// How long a device whose subtype is not served here is left to its own daemon before the kernel is answered in that one's
+    /// place; nil is for ever.
+    ///
+    /// Default 5 s: a daemon that hears the kernel opens a device's node at once. One that has the node open is waited for
+    /// without end.
+    public var foreignPatience: Duration? = .seconds(5)
+    /// Subtypes that are left to their own daemon whatever it takes. Default: none.
+    public var foreignSubtypes: Set<String> = []
     /// How long the kernel waits for the answer to a removal; the rest of the closing goes on without it.
     ///
     /// Default 25 s, for the same reason as ``openTimeout``.

@@ -15,10 +15,16 @@ public struct DaemonOptions: Sendable {
     public var spinMicroseconds: Int?
     /// Seconds until a backend that does not open is given up.
     public var openTimeoutSeconds: Int?
+    /// Seconds that a device of a subtype not served here is left to its own daemon; 0 is for ever.
+    public var foreignTimeoutSeconds: Int?
+    /// Subtypes that are always left to their own daemon.
+    public var foreignSubtypes: [String] = []
     /// Path of the file whose lock makes this daemon the only one.
     public var lockFile: String?
     /// Switch off the portal groups of a unit whose storage is away.
     public var disablesPortalGroupOnLoss = false
+    /// The log's way out; what it still holds at the end is written then, for up to two seconds.
+    public var log: LogPipe?
     /// Whether to go on the system bus.
     public var usesDBus: Bool?
 
@@ -31,6 +37,10 @@ public struct DaemonOptions: Sendable {
         if let loopCPUs { configuration.loopCPUs = loopCPUs }
         if let spinMicroseconds { configuration.spinMicroseconds = UInt32(clamping: spinMicroseconds) }
         if let openTimeoutSeconds { configuration.openTimeout = .seconds(openTimeoutSeconds) }
+        if let seconds = foreignTimeoutSeconds {
+            configuration.foreignPatience = seconds == 0 ? nil : .seconds(seconds)
+        }
+        configuration.foreignSubtypes = Set(foreignSubtypes)
         if let lockFile { configuration.lockFile = FilePath(lockFile) }
         configuration.disablesPortalGroupOnLoss = disablesPortalGroupOnLoss
         if let usesDBus { configuration.usesDBus = usesDBus }
@@ -45,6 +55,7 @@ public struct DaemonOptions: Sendable {
             let status = await run(logger: logger)
             // Without exit handlers: librados' threads may still be in an open or a close that hangs, and its destructors
             // would pull the ground from under them.
+            log?.flush(within: .seconds(2))
             _exit(status.rawValue)
         }
         ControlThread.serveForever()

@@ -28,10 +28,10 @@ extension Device {
             }
             facts = result?.facts
             if let failure = result.map(\.failure) ?? "no thread left" {
-                logger.error("\(label): \(plan.line), but that failed: \(failure)")
+                say(.accessStates) { logger.error("\(label): \(plan.line), but that failed: \(failure)") }
             } else {
                 succeeded = true
-                logger.notice("\(label): \(plan.line)")
+                say(.accessStates) { logger.notice("\(label): \(plan.line)") }
             }
         }
         loop.post(unit) { [succeeded, facts] in unit.accessStatesChanged(succeeded, facts) }

@@ -77,6 +77,8 @@ extension Device {
         guard bytes > openedBytes else { return nil }
         openedBytes = bytes
         await loop.run(unit) { unit.resize(bytes: bytes) }
+        // Removed meanwhile, it has left its copy group and must not be put there again; the kernel drops this answer.
+        guard life.state == .serving, self.loop === loop else { return .interrupted }
         copyMembership?.profile.capacity = Capacity(
             blocks: bytes / blockBytes, blockSize: UInt32(clamping: blockBytes))
         copyMembership?.join(unit, loop)

@@ -26,10 +26,12 @@ extension Device {
                 logger.error("\(label): removed with commands still in the backend; closed when they come back")
                 _ = await drain(atMost: .forEver)
                 await letGo()
+                nodeIsGone()
                 await closeUnit()
                 return
             }
             await letGo()
+            nodeIsGone()
             // Closed before the answer, so that the same image can be added again right after it.
             let closed = await closeUnit(atMost: limit)
             answerRemoved()
@@ -39,6 +41,7 @@ extension Device {
                 logger.error("\(label): removed, but not closed yet")
             }
         default:
+            if life.state != .closing { nodeIsGone() }
             answerRemoved()
             answerAdded(.interrupted)
             // What is being opened or recovered is closed when that ends.
@@ -58,15 +61,13 @@ extension Device {
             _ = await BlockingCall.wait(atMost: limit) { await self.life.state == .gone }
             return answerRemoved()
         default:
-            let wasBlocked = [.opening, .waiting, .recovering].contains(life.state)
             _ = life.removed()
             answerAdded(.resourceTemporarilyUnavailable)
             answerRemoved()
             // A recovery ends by closing the unit, as soon as it sees that nobody wants it any longer.
             if unit != nil { _ = await BlockingCall.wait(atMost: limit) { await self.life.state == .gone } }
-            if wasBlocked && (life.origin == .existing || unit != nil || recoveries > 0) {
-                await setBlocked(false, atMost: limit)
-            }
+            await leaveNode(atMost: limit)
+            if life.state == .gone { endEvents() }
             return
         }
         // From here on a broken ring is not replaced any more.
@@ -78,13 +79,13 @@ extension Device {
         if !quiet { logger.warning("\(label): the ring still held commands when it was given up; they come again") }
         guard drained else {
             logger.error("\(label): not closed, commands are still in the backend; the next daemon resets the ring")
-            await setBlocked(false, atMost: limit)
+            await leaveNode(atMost: limit)
             return answerRemoved()
         }
         await letGo()
         // Closing an image may take three time-outs of its cluster; the process does not wait for that.
         let closed = await closeUnit(atMost: limit)
-        await setBlocked(false, atMost: limit)
+        await leaveNode(atMost: limit)
         if closed { logger.info("\(label): closed") } else { logger.error("\(label): does not close; left so") }
         answerRemoved()
     }
@@ -94,7 +95,7 @@ extension Device {
         guard life.state != .gone else { return }
         answerAdded(.resourceTemporarilyUnavailable)
         answerRemoved()
-        await setBlocked(false, atMost: limit)
+        await leaveNode(atMost: limit)
     }
 
     /// Takes an opened unit off its loop again and closes it; nobody was told of it.

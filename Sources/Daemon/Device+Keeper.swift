@@ -8,12 +8,11 @@ internal import TCMURing
 /// A device whose backend has a keeper: its life, and what it says.
 extension Device {
     /// The unit is attached: its keeper may begin.
-    func startKeeper(
-        of unit: any ControlledUnit, _ loop: EngineLoop, _ reporter: AsyncStream<UnitEvent>.Continuation
-    ) {
+    func startKeeper(of unit: any ControlledUnit, _ loop: EngineLoop) {
+        let inbox = inbox
         unit.keeper?.start(
             KeeperSurroundings(
-                onLoop: { work in loop.post(unit, work) }, tell: { notice in reporter.yield(.backend(notice)) }))
+                onLoop: { work in loop.post(unit, work) }, tell: { notice in inbox.put(.backend(notice)) }))
     }
 
     /// The unit is about to leave its loop. May take as long as the keeper waits for its storage.

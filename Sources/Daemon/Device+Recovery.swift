@@ -26,6 +26,12 @@ extension Device {
         if recoveriesInARow > 0 { try? await ControlThread.sleep(for: pause) }
         while life.state == .recovering {
             await giveUpRing(unit, loop)
+            // Without a ring nobody tells that the device has gone, if netlink did not.
+            guard gate?.claim.isHeld ?? false else {
+                logger.notice("\(label): has vanished without a word; closed")
+                _ = life.removed()
+                break
+            }
             if let failure = await attachNewRing(unit, loop) {
                 logger.error("\(label): the ring cannot be replaced: \(failure); next attempt in \(pause)")
                 try? await ControlThread.sleep(for: pause)
@@ -64,11 +70,13 @@ extension Device {
 
     /// - Returns: why it failed, or nil.
     private func attachNewRing(_ unit: any ControlledUnit, _ loop: EngineLoop) async -> String? {
-        let (backstore, opening, node) = (backstore, environment.opening, node)
+        guard let gate else { return "its node is not held" }
         let box = RingBox()
         let failure = await BlockingCall.run("reset-\(node.nodeName)") { () -> String? in
-            do throws(ConfigFSError) { try backstore.resetRing(.busy) } catch { return error.description }
-            do throws(RingError) { box.put(try opening.attachRing(node)) } catch { return error.description }
+            do throws(ConfigFSError) { try gate.resetRing() } catch { return error.description }
+            do throws(RingError) { box.put(try gate.claim.mapRing(openLimit: Limits.openEntries)) } catch {
+                return error.description
+            }
             return nil
         }
         if let failure = failure ?? "no thread left" as String? { return failure }

@@ -4,6 +4,7 @@ internal import Configuration
 internal import Logging
 internal import LogicalUnit
 internal import SCSI
+internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
 internal import TCMURing
@@ -22,12 +23,25 @@ actor Device {
     let backstore: Backstore
     let logger: Logger
 
-    var life: DeviceLife
+    var life: DeviceLife {
+        didSet { if life.isEnding || life.state == .gone { isEnding.store(true, ordering: .releasing) } }
+    }
     var unit: (any ControlledUnit)?
     var loop: EngineLoop?
-    private var addedRequest: NetlinkRequest?
-    private let events: AsyncStream<UnitEvent>
-    private let reporter: AsyncStream<UnitEvent>.Continuation
+    /// Whom to tell how the opening ends. More than one only from a kernel that asks twice.
+    private var addedRequests: [NetlinkRequest] = []
+    /// The node and the device's gate, from the moment the node is ours.
+    var gate: DeviceGate?
+    /// Another process has had the node since the device was announced.
+    var isContended = false
+    /// The kernel waits for answers about this device, as far as is known (`nl_reply_supported`).
+    var isAsking = true
+    /// The device has ended, or is ending: whatever is announced under its name and number is another one.
+    nonisolated let isEnding = Atomic<Bool>(false)
+    /// What the unit tells.
+    let inbox = UnitInbox()
+    /// How much of it the log gets.
+    var measure = LogMeasure()
     private var attempts = 0
     /// The unit's times, until they have been checked against each other.
     var uncheckedTimeouts: TimeoutLadder.Settings?
@@ -68,22 +82,43 @@ actor Device {
         self.environment = environment
         self.backstore = environment.tree.backstore(backstore)
         life = DeviceLife(origin: origin)
-        addedRequest = request
+        addedRequests = request.map { [$0] } ?? []
         var logger = environment.logger
         logger[metadataKey: "lun.name"] = "\(node.name.device.printable)"
         logger[metadataKey: "uio.minor"] = "\(node.minor)"
         self.logger = logger
-        // Unbounded: a unit reports rarely, and losing the word of a broken ring would leave it broken for ever.
-        (events, reporter) = AsyncStream.makeStream()
     }
 
     /// Opens the device and serves it; returns when it is closed for good, or forgotten.
     func run() async {
         async let listening: Void = listen()
-        async let watching: Void = watchDeadline()
+        if life.origin == .added { watchDeadline() }
         while await open() {}
-        await watching
         await listening
+        // Whatever way it came here: no device stays blocked by us, and no request unanswered.
+        await leaveNode()
+        answerAdded(.resourceTemporarilyUnavailable)
+    }
+
+    /// The kernel announces the device that is here already: the first look at sysfs was faster than the event. One device is
+    /// one object, which answers when it knows how it stands.
+    ///
+    /// - Returns: false if it is another device after all: ours has gone without a word, or is ending.
+    func announced(_ request: NetlinkRequest?) -> Bool {
+        if let gate, !gate.claim.isHeld { return false }
+        switch life.state {
+        case .serving, .recovering:
+            if let request {
+                addedRequests.append(request)
+                answerAdded(nil)
+            }
+        case .opening, .waiting:
+            guard let request else { break }
+            addedRequests.append(request)
+            watchDeadline()
+        case .overdue, .abandoned, .closing, .gone: return false
+        }
+        return true
     }
 
     // MARK: - Opening
@@ -92,26 +127,33 @@ actor Device {
     private func open() async -> Bool {
         await awaitPredecessor()
         attempts += 1
-        let (opening, node, backstore) = (environment.opening, node, backstore)
-        let existing = life.origin == .existing
-        let reporter = reporter
         logger.debug("\(label): opening \(config)")
-        let result = await BlockingCall.run("open-\(node.nodeName)") { () -> Result<OpenedDevice, OpenFailure> in
-            if existing {
-                do throws(ConfigFSError) {
-                    // What a daemon before us left in flight is answered BUSY and comes again.
-                    try backstore.setBlocked(true)
-                    try backstore.resetRing(.busy)
-                } catch {
-                    return .failure(OpenFailure(errno: error.errno, message: error.description))
-                }
-            }
-            return opening.open(node) { reporter.yield($0) }
+        let claim: NodeClaim
+        switch await takeNode() {
+        case .ours(let taken): claim = taken
+        case .failed(let failure): return await openFailed(failure)
+        case .vanished:
+            vanished()
+            return false
         }
-        switch result ?? .failure(OpenFailure(errno: .resourceTemporarilyUnavailable, message: "no thread left")) {
+        let (opening, node, inbox) = (environment.opening, node, inbox)
+        let result = await BlockingCall.run("open-\(node.nodeName)") { () -> Result<OpenedDevice, OpenFailure> in
+            opening.open(node, claim) { inbox.put($0) }
+        }
+        switch result ?? .failure(.noThread) {
         case .success(let opened): return await serve(opened)
         case .failure(let failure): return await openFailed(failure)
         }
+    }
+
+    /// The node has gone before it was ours, or while the device waited: nobody else would tell.
+    private func vanished() {
+        logger.notice("\(label): has vanished without a word; forgotten")
+        nodeIsGone()
+        _ = life.removed()
+        life.closed()
+        answerAdded(.operationNotSupportedByDevice)
+        endEvents()
     }
 
     private func awaitPredecessor() async {
@@ -126,10 +168,10 @@ actor Device {
     private func serve(_ opened: OpenedDevice) async -> Bool {
         guard life.state == .opening else {
             _ = life.opened()
+            logger.notice(
+                "\(label): \(config) opened after all, and is closed again: nobody waits for it any longer")
             await close(opened.unit)
             life.closed()
-            logger.notice(
-                "\(label): \(config) opened after all, and was closed again: nobody waits for it any longer")
             endEvents()
             return false
         }
@@ -146,7 +188,7 @@ actor Device {
         uncheckedTimeouts = opened.timeouts
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)
-        startKeeper(of: opened.unit, loop, reporter)
+        startKeeper(of: opened.unit, loop)
         for note in opened.notes { logger.warning("\(label): \(note.printable)") }
         for remark in opened.remarks { logger.info("\(label): \(remark.printable)") }
         let action = life.opened()
@@ -170,102 +212,87 @@ actor Device {
     }
 
     private func openFailed(_ failure: OpenFailure) async -> Bool {
-        logger.error(
-            """
-            \(label): \(config) cannot be opened: \(failure.message.printable) (errno \(failure.errno.rawValue))
-            """)
+        if life.isEnding {
+            if failure != .notWanted {
+                logger.notice("\(label): \(config) is let go of: nobody waits for it any longer")
+            }
+        } else {
+            logger.error(
+                """
+                \(label): \(config) cannot be opened: \(failure.message.printable) (errno \(failure.errno.rawValue))
+                """)
+        }
         switch life.openFailed() {
         case .refuse:
+            // The node first: who adds the device again, told why it failed, must not find it taken.
+            nodeIsGone()
             answerAdded(failure.errno)
-            reporter.finish()
+            endEvents()
         case .retry:
+            // If somebody waits for it, the kernel takes the device back; if not, it stays.
+            answerAdded(failure.errno)
             let pause = min(30, 1 << min(attempts - 1, 5))
-            logger.notice("\(label): initiators get BUSY; next attempt in \(pause) s")
+            let initiators = gate == nil ? "" : "initiators get BUSY; "
+            logger.notice("\(label): \(initiators)next attempt in \(pause) s")
             try? await ControlThread.sleep(for: .seconds(pause))
             if life.retryDue() == .open { return true }
-            reporter.finish()
-        default: reporter.finish()
+            endEvents()
+        default: endEvents()
         }
         return false
     }
 
-    private func watchDeadline() async {
-        guard life.origin == .added else { return }
+    /// Answers whoever waits for the opening when the time is up; the opening goes on.
+    private func watchDeadline() {
+        Task(executorPreference: ControlThread.shared) { await self.answerAtDeadline() }
+    }
+
+    private func answerAtDeadline() async {
         let limit = environment.service.openTimeout
-        _ = await BlockingCall.wait(atMost: limit) { await self.life.state != .opening }
-        guard life.deadlinePassed() == .timeOut else { return }
+        _ = await BlockingCall.wait(atMost: limit) { await !self.isAwaited }
+        guard isAwaited else { return }
         logger.error(
             """
             \(label): the backend has not opened within \(limit); the kernel is told ETIMEDOUT. Is the cluster or \
             file system behind it reachable?
             """)
+        // A device that was there before is opened all the same; the kernel may leave it there.
+        if life.deadlinePassed() == .timeOut { nodeIsGone() }
         answerAdded(.timedOut)
     }
 
+    /// Whether the kernel waits for the end of the opening.
+    private var isAwaited: Bool { !addedRequests.isEmpty && (life.state == .opening || life.state == .waiting) }
+
+    /// The kernel takes the device away, so it does not wait for the end of the opening any longer.
+    func forgetAdded() {
+        addedRequests = []
+    }
+
     func answerAdded(_ errno: Errno?) {
-        guard let request = addedRequest else { return }
-        addedRequest = nil
-        environment.reply(request, errno)
-    }
-
-    // MARK: - Events of the unit
-
-    private func listen() async {
-        for await event in events { await handle(event) }
-    }
-
-    private func handle(_ event: UnitEvent) async {
-        switch event {
-        case .ringFailed(let error):
-            logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
-            if life.ringLost() == .recover { startRecovery() }
-        case .factsNeeded(let request): startReadingFacts(request)
-        case .accessStatesWanted(let plan):
-            Task(executorPreference: ControlThread.shared) { await self.changeAccessStates(plan) }
-        case .ringGone:
-            // After a removal this is no news. Without one (netlink was blocked) nobody else will tell.
-            guard life.state != .closing && life.state != .gone else { return }
-            logger.notice("\(label): has vanished without a word; closed")
-            Task(executorPreference: ControlThread.shared) { await self.remove(nil) }
-        case .taskManagement(let name, let commands):
-            logger.notice("\(label): \(name) for \(commands) commands in flight")
-        case .commandsLate(let cdb, let count, let milliseconds):
-            logger.error(
-                """
-                \(label): \(count) commands not answered within \(milliseconds) ms, first of them [\(cdb)]; further \
-                ones get BUSY until they are
-                """)
-        case .lateCommandsAnswered: logger.notice("\(label): all late commands are answered")
-        case .unsupportedOperation(let cdb): logger.info("\(label): [\(cdb)] is not supported")
-        case .shortBuffer(let cdb, let expected, let delivered):
-            logger.error("\(label): [\(cdb)] came with \(delivered) bytes of buffer, expected \(expected)")
-        case .tooManySegments(let count):
-            logger.error("\(label): a command in \(count) pieces, at most \(Limits.segments) are taken")
-        case .erasureFailed(let cdb, let errno):
-            logger.error(
-                """
-                \(label): [\(cdb)] did not reach its end: \(Errno(rawValue: errno)). The medium holds neither what it did \
-                nor what it should; initiators get MEDIUM ERROR until the command is repeated, or the daemon restarts
-                """)
-        case .spaceLow(let available, let threshold):
-            logger.warning(
-                """
-                \(label): \(available) bytes of space left, less than the soft threshold of \(threshold); initiators are \
-                told by a unit attention. Make room before writes fail
-                """)
-        case .spaceUnknown(let errno):
-            logger.warning(
-                """
-                \(label): how much space is left cannot be found out: \(Errno(rawValue: errno)). Initiators are not told \
-                before writes fail
-                """)
-        case .backend(let notice): hear(notice)
-        case .backendError(let cdb, let errno):
-            logger.error("\(label): [\(cdb)] failed: \(Errno(rawValue: errno))")
+        let requests = addedRequests
+        addedRequests = []
+        // A device that was set not to ask: the kernel would only log that nobody has.
+        guard isAsking, !requests.isEmpty else { return }
+        guard isContended else {
+            for request in requests { environment.reply(request, errno) }
+            return
+        }
+        // The other process may have answered. An answer to what is not waited for any longer could meet a removal of that device,
+        // and then the kernel forgets who waits for that one.
+        let (environment, backstore) = (environment, backstore)
+        Task(executorPreference: ControlThread.shared) {
+            let isWaiting = await BlockingCall.run("asked-uio", atMost: .seconds(10)) { () -> Bool in
+                do throws(ConfigFSError) { return try !backstore.isEnabled() } catch { return false }
+            }
+            guard isWaiting ?? false else { return }
+            for request in requests { environment.reply(request, errno) }
         }
     }
 
-    private func startReadingFacts(_ request: FactsRequest) {
+    // MARK: - Facts
+
+    func startReadingFacts(_ request: FactsRequest) {
         wantedFacts = wantedFacts?.joined(request) ?? request
         // One at a time: configfs may hold a reader for long, and each reader is a thread. The next one begins when it
         // has come back, for all who have asked since.
@@ -302,7 +329,7 @@ actor Device {
             case .failure(let error):
                 // Initiators choose how often it is read.
                 if toldAboutFacts.insert(error.description).inserted { logger.warning("\(label): \(error)") }
-            case nil: logger.warning("\(label): no thread to read configfs with")
+            case nil: say(.facts) { logger.warning("\(label): no thread to read configfs with") }
             }
         }
         loop.post(unit) { [facts] in unit.deliver(facts, for: request.number) }
@@ -311,30 +338,6 @@ actor Device {
     }
 
     // MARK: - Pieces
-
-    /// Blocks or unblocks the device in the kernel; a failure is logged, and the device goes on.
-    @discardableResult
-    func setBlocked(_ blocked: Bool, atMost limit: Duration = .forEver) async -> Bool {
-        let backstore = backstore
-        let failure = await BlockingCall.run("block-\(node.nodeName)", atMost: limit) { () -> String in
-            do throws(ConfigFSError) {
-                try backstore.setBlocked(blocked)
-                return ""
-            } catch {
-                return error.description
-            }
-        }
-        let reason = failure ?? "configfs does not answer, or no thread is left"
-        if !reason.isEmpty { logger.warning("\(label): not \(blocked ? "blocked" : "unblocked"): \(reason)") }
-        return reason.isEmpty
-    }
-
-    /// Unblocks, again and again while the device is at work: blocked it would answer BUSY for ever.
-    func unblock() async {
-        while life.state == .serving, !(await setBlocked(false)) {
-            try? await ControlThread.sleep(for: .seconds(2))
-        }
-    }
 
     /// Closes the backend of a unit that no loop has any longer.
     func close(_ unit: any ControlledUnit) async {
@@ -347,6 +350,6 @@ actor Device {
 
     /// No more events come.
     func endEvents() {
-        reporter.finish()
+        inbox.finish()
     }
 }

@@ -19,6 +19,10 @@ struct DeviceEnvironment: Sendable {
         try RingDescriptors.openNode(path: path, mapSize: size)
     }
 
+    /// How long a node that another process holds is tried again at once; a dying daemon or container lets go of it in its own
+    /// time.
+    var busyPatience = Duration.seconds(3)
+
     /// Which devices may copy from and to one another.
     var copyGroups = CopyGroups()
 
@@ -29,7 +33,9 @@ struct DeviceEnvironment: Sendable {
     var budget = ResourceBudget.none
 
     var opening: DeviceOpening {
-        DeviceOpening(service: service, copyGroups: copyGroups, budget: budget, openNode: openNode)
+        DeviceOpening(
+            service: service, copyGroups: copyGroups, budget: budget, openNode: openNode,
+            busyPatience: busyPatience)
     }
     var tree: ConfigFSTree { ConfigFSTree(mountedAt: service.configFSRoot) }
 }

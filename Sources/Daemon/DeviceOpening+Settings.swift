@@ -1,3 +1,4 @@
+internal import ConfigFS
 internal import Configuration
 internal import RBDBackend
 internal import SystemPackage
@@ -12,9 +13,11 @@ extension DeviceOpening {
         of device: DeviceConfiguration, _ node: UIONode
     ) throws(OpenFailure) -> (settings: LUNSettings, notes: [String]) {
         let found: (settings: LUNSettings, notes: [String])
+        let name = try Self.backstoreName(node.name)
         do throws(LUNFileError) {
             found = try LUNFiles(directory: service.lunDirectory).settings(
-                of: device.identity, backstore: node.name.device)
+                of: device.identity, backstore: node.name.device, hba: name.hbaDirectory,
+                namesakes: ConfigFSTree(mountedAt: service.configFSRoot).namesakes(of: name))
         } catch {
             throw OpenFailure(errno: error.errno, message: error.description)
         }

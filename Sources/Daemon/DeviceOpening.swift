@@ -33,9 +33,10 @@ struct OpenedDevice: Sendable {
     var copyMembership: CopyMembership?
 }
 
-/// Opens devices: attributes, backend, ring, in this order. Blocking; for a thread of its own.
+/// Opens devices: node, attributes, backend, ring, in this order. Blocking; for a thread of its own.
 ///
-/// The ring comes last, so that a backend that hangs in its open holds no node.
+/// The node comes first, because the kernel gives it to one process: nothing is done about a device that another one serves
+/// (docs/adr/0022). A claim can be let go of at any time, so a backend that hangs in its open holds no node for ever.
 struct DeviceOpening: Sendable {
     /// Config string subtypes that are served; devices of other ones are somebody else's.
     static let subtypes: Set<String> = ["mem", "file", "rbd"]
@@ -50,25 +51,33 @@ struct DeviceOpening: Sendable {
         try RingDescriptors.openNode(path: path, mapSize: size)
     }
 
-    /// How long a node that somebody else holds open is tried again: a dying daemon or container lets go of it in
-    /// its own time.
-    private static let busyPatience = Duration.seconds(3)
+    /// As ``DeviceEnvironment/busyPatience``.
+    var busyPatience = Duration.seconds(3)
 
-    /// Opens the device of `node`.
-    func open(_ node: UIONode, report: @escaping UnitReporter) -> Result<OpenedDevice, OpenFailure> {
+    /// Opens the device of `node`, which is held under `claim`.
+    func open(
+        _ node: UIONode, _ claim: NodeClaim, report: @escaping UnitReporter
+    ) -> Result<OpenedDevice, OpenFailure> {
         do throws(OpenFailure) {
             let device = try Self.configuration(node.name.configuration)
-            let claim = try claim(for: device.subtype)
-            defer { withExtendedLifetime(claim) {} }
-            let profile = try profile(node, device)
+            let resources = try self.claim(for: device.subtype)
+            defer { withExtendedLifetime(resources) {} }
+            let profile = try profile(node, claim, device)
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
-            let found = try settings(of: device, node)
+            var found = try settings(of: device, node)
+            if node.name.configuration.utf8.count >= DeviceConfiguration.longestText {
+                found.notes.append(
+                    """
+                    the configuration text has \(DeviceConfiguration.longestText) bytes, which is all that the kernel keeps: if it \
+                    was longer, its end is cut off, and another image or user may be meant. Expected a shorter text
+                    """)
+            }
             let opened: OpenedDevice
             switch device.subtype {
-            case "mem": opened = try openMemory(node, profile, device, report)
-            case "file": opened = try openFile(node, profile, device, report)
-            case "rbd": opened = try openImage(node, profile, device, found.settings, report)
+            case "mem": opened = try openMemory(claim, profile, device, report)
+            case "file": opened = try openFile(claim, profile, device, report)
+            case "rbd": opened = try openImage(claim, profile, device, found.settings, report)
             default:
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
@@ -100,12 +109,12 @@ struct DeviceOpening: Sendable {
     }
 
     private func profile(
-        _ node: UIONode, _ device: DeviceConfiguration
+        _ node: UIONode, _ claim: NodeClaim, _ device: DeviceConfiguration
     ) throws(OpenFailure) -> UnitProfile {
         let backstore = try backstore(of: node)
         let (blockSize, bytes, transfer) = try Self.attributes(of: backstore)
         // So that an aborted SANITIZE can be answered while it goes on. Kernels before 5.10 have no such attribute.
-        do throws(ConfigFSError) { try backstore.setTaskManagementNotices(true) } catch {}
+        do throws(ConfigFSError) { try backstore.setTaskManagementNotices(true, holding: claim) } catch {}
         guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
             throw OpenFailure(
                 errno: .invalidArgument,
@@ -150,21 +159,21 @@ struct DeviceOpening: Sendable {
     // MARK: - One per backend
 
     private func openMemory(
-        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+        _ claim: NodeClaim, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
     ) throws(OpenFailure) -> OpenedDevice {
         let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
         _ = try Self.parsed { () throws(ConfigurationError) in
             try MemoryConfiguration(parsing: device.parameters)
         }
         do throws(BackendError) {
-            return try assemble(try MemoryBackend.open(size: size), node, profile, notes: [], report)
+            return try assemble(try MemoryBackend.open(size: size), claim, profile, notes: [], report)
         } catch {
             throw Self.failure(error)
         }
     }
 
     private func openFile(
-        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
+        _ claim: NodeClaim, _ profile: UnitProfile, _ device: DeviceConfiguration, _ report: @escaping UnitReporter
     ) throws(OpenFailure) -> OpenedDevice {
         let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
         let file = try Self.parsed { () throws(ConfigurationError) in
@@ -174,7 +183,7 @@ struct DeviceOpening: Sendable {
             let backend = try FileBackend.open(
                 path: file.path, direct: file.direct, expectedSize: size, blockSize: profile.capacity.blockSize)
             let notes = backend.openNotes
-            var opened = try assemble(backend, node, profile, notes: notes, report)
+            var opened = try assemble(backend, claim, profile, notes: notes, report)
             opened.timeouts.mayHang = true
             return opened
         } catch {
@@ -183,7 +192,7 @@ struct DeviceOpening: Sendable {
     }
 
     private func openImage(
-        _ node: UIONode, _ profile: UnitProfile, _ device: DeviceConfiguration, _ settings: LUNSettings,
+        _ claim: NodeClaim, _ profile: UnitProfile, _ device: DeviceConfiguration, _ settings: LUNSettings,
         _ report: @escaping UnitReporter
     ) throws(OpenFailure) -> OpenedDevice {
         let size = profile.capacity.blocks * UInt64(profile.capacity.blockSize)
@@ -200,7 +209,7 @@ struct DeviceOpening: Sendable {
             let ignored = image.ignoredOptions.map { "option \($0.prefix { $0 != "=" }) is unknown and ignored" }
             let notes = ignored + backend.openNotes
             let operationTimeout = backend.operationTimeoutSeconds
-            var opened = try assemble(backend, node, profile, notes: notes, report)
+            var opened = try assemble(backend, claim, profile, notes: notes, report)
             opened.timeouts.operation = operationTimeout
             return opened
         } catch {
@@ -226,12 +235,12 @@ struct DeviceOpening: Sendable {
 
     /// Joins an open backend with the node's ring.
     private func assemble<Backend: BlockBackend & ~Copyable>(
-        _ backend: consuming Backend, _ node: UIONode, _ profile: UnitProfile, notes: [String],
+        _ backend: consuming Backend, _ claim: NodeClaim, _ profile: UnitProfile, notes: [String],
         _ report: @escaping UnitReporter
     ) throws(BackendError) -> OpenedDevice {
         let ring: CommandRing
         do throws(RingError) {
-            ring = try attachRing(node)
+            ring = try claim.mapRing(openLimit: Limits.openEntries)
         } catch {
             backend.close()
             throw BackendError(Self.errno(of: error), error.description)
@@ -244,18 +253,16 @@ struct DeviceOpening: Sendable {
             copyMembership: profile.copyGroup.map { CopyMembership(group: $0, profile: profile) })
     }
 
-    /// Opens and maps the node. While another process holds it (EBUSY) it is tried again for a few seconds.
-    func attachRing(_ node: UIONode) throws(RingError) -> CommandRing {
+    /// Opens the node, and sees to it that it still is the device's. While another process holds it (EBUSY) it is tried again
+    /// for a few seconds.
+    func claim(_ node: UIONode) throws(RingError) -> NodeClaim {
         let path = service.deviceRoot.appending(node.nodeName).string
-        let end = ContinuousClock.now + Self.busyPatience
+        let end = ContinuousClock.now + busyPatience
         while true {
             do throws(RingError) {
-                let descriptors = try openNode(path, node.mapSize)
-                guard isStill(node) else {
-                    descriptors.closeAll()
-                    throw .open(path: path, .noSuchFileOrDirectory)
+                return try NodeClaim(node, sysfs: service.sysfsRoot) { () throws(RingError) in
+                    try openNode(path, node.mapSize)
                 }
-                return try CommandRing(descriptors, openLimit: Limits.openEntries)
             } catch {
                 guard case .open(_, .resourceBusy) = error, ContinuousClock.now < end else { throw error }
                 usleep(100_000)
@@ -263,17 +270,9 @@ struct DeviceOpening: Sendable {
         }
     }
 
-    /// Whether the node's number has not been given to another device while a backend took its time.
-    private func isStill(_ node: UIONode) -> Bool {
-        do throws(UIONodeError) {
-            return try UIONode(minor: node.minor, sysfs: service.sysfsRoot) == node
-        } catch {
-            return false
-        }
-    }
-
-    private static func errno(of error: RingError) -> Errno {
+    static func errno(of error: RingError) -> Errno {
         switch error {
+        case .otherDevice: .noSuchFileOrDirectory
         case .open(_, let errno), .map(_, let errno): errno
         default: .invalidArgument
         }

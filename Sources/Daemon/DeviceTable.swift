@@ -10,15 +10,23 @@ internal import TCMURing
 /// Decides which device an event is for and lets go of it at once: every device works in tasks of its own, so that
 /// none waits for another one's backend.
 actor DeviceTable {
-    private var devices: [UInt32: Device] = [:]
+    private var devices: [UInt32: Device] = [:] {
+        didSet { minors.withLock { $0 = Set(devices.keys) } }
+    }
+    /// The minors of the devices that are ours.
+    nonisolated let minors = Mutex<Set<UInt32>>([])
     /// Devices whose removal has been told and whose end has not come yet.
     private var leaving: [Device] = []
     private let environment: DeviceEnvironment
     private var logger: Logger { environment.logger }
     private var isStopping = false
+    private let foreign: ForeignDevices
+    /// Foreign devices that the log has a line of.
+    private var told: Set<String> = []
 
     init(environment: DeviceEnvironment) {
         self.environment = environment
+        foreign = ForeignDevices(environment)
     }
 
     /// Takes over what an earlier daemon left, and forgets what has vanished.
@@ -41,6 +49,11 @@ actor DeviceTable {
             logger.notice("\(device.label): has vanished without a word; closed")
             dismiss(device, nil)
         }
+        for node in scan.nodes where !isOurs(node.name) && told.insert("\(node.minor) \(node.name)").inserted {
+            let subtype = DeviceConfiguration.subtype(of: node.name.configuration).printable
+            logger.notice(
+                "\(node.name.device.printable) wants backend \"\(subtype)\", which is not served here; left alone")
+        }
         for node in scan.nodes where devices[node.minor] == nil && isOurs(node.name) {
             begin(node, origin: .existing, request: nil)
         }
@@ -62,6 +75,11 @@ actor DeviceTable {
         case .overrun:
             logger.error("netlink events were lost: the receive buffer was full")
             return true
+        case .familyGone:
+            logger.notice(
+                "target_core_user was taken out of the kernel; it is waited for, and there are no devices until then"
+            )
+        case .familyCame: rescan()
         case .replyRefused(let request, let errno):
             logger.notice("the kernel no longer waits for an answer: \(errno)", metadata: Self.metadata(request))
         case .malformed(let reason, let request):
@@ -86,6 +104,7 @@ actor DeviceTable {
         // Not a task group: a device whose loop is stuck in a backend never returns, and the others must not wait.
         guard await !BlockingCall.wait(atMost: limit * 3, until: { stopped.count == all.count }) else { return }
         logger.error("\(all.count - stopped.count) devices do not stop; left so")
+        // All at once: each may wait for a configfs that does not answer, and a service manager's patience is for all of them.
         let givenUp = StopCount()
         for device in all {
             Task(executorPreference: ControlThread.shared) {
@@ -122,20 +141,21 @@ actor DeviceTable {
     private func added(_ announced: AnnouncedDevice) {
         guard let name = name(of: announced) else { return }
         guard isOurs(name) else {
-            logger.notice(
-                """
-                \(name.device.printable) wants backend \
-                "\(DeviceConfiguration.subtype(of: name.configuration).printable)"; served here: \
-                \(DeviceOpening.subtypes.sorted().joined(separator: ", ")). Left to its own daemon, unanswered
-                """)
+            foreign.hear(announced, name)
             return
         }
         if isStopping {
             if let request = announced.request { environment.reply(request, .resourceTemporarilyUnavailable) }
             return
         }
-        // Its removal was never told; its node's number has a new owner.
-        if let stale = devices[announced.minor] { dismiss(stale, nil) }
+        if let known = devices[announced.minor] {
+            if known.node.name == name, !known.isEnding.load(ordering: .acquiring) {
+                Task(executorPreference: ControlThread.shared) { await self.announcedAgain(known, announced) }
+                return
+            }
+            // Its removal was never told; its node's number has a new owner.
+            dismiss(known, nil)
+        }
         do throws(UIONodeError) {
             let node = try UIONode(minor: announced.minor, sysfs: environment.service.sysfsRoot)
             begin(node, origin: .added, request: announced.request)
@@ -145,12 +165,18 @@ actor DeviceTable {
         }
     }
 
+    private func announcedAgain(_ known: Device, _ announced: AnnouncedDevice) async {
+        if await known.announced(announced.request) { return }
+        if devices[announced.minor] === known { dismiss(known, nil) }
+        added(announced)
+    }
+
     private func removed(_ announced: AnnouncedDevice) {
         guard let device = device(of: announced) else {
-            // Not ours, or refused before. The kernel waits if the subtype is ours and we were told of it.
-            if let name = name(of: announced), isOurs(name), let request = announced.request {
-                environment.reply(request, nil)
-            }
+            // Refused before, or not ours. The kernel waits if the subtype is ours and we were told of it.
+            guard let name = name(of: announced) else { return }
+            guard isOurs(name) else { return foreign.hear(announced, name) }
+            if let request = announced.request { foreign.answerUnlessHeld(request, announced.minor, name, nil) }
             return
         }
         dismiss(device, announced.request)
@@ -166,20 +192,40 @@ actor DeviceTable {
     private func dismiss(_ device: Device, _ request: NetlinkRequest?) {
         devices[device.node.minor] = nil
         leaving.append(device)
-        Task(executorPreference: ControlThread.shared) { await device.remove(request) }
+        let foreign = foreign
+        Task(executorPreference: ControlThread.shared) {
+            // A device that waits for another process to let go of it is that one's to answer for.
+            if let request, await device.gate == nil {
+                await device.forgetAdded()
+                await device.remove(nil)
+                return foreign.answerUnlessHeld(request, device.node.minor, device.node.name, nil)
+            }
+            await device.remove(request)
+        }
     }
 
     private func reconfigured(_ announced: AnnouncedDevice, _ change: DeviceChange) {
         let environment = environment
         guard let device = device(of: announced) else {
-            if let name = name(of: announced), isOurs(name), let request = announced.request {
-                environment.reply(request, .operationNotSupportedByDevice)
+            guard let name = name(of: announced) else { return }
+            guard isOurs(name) else { return foreign.hear(announced, name) }
+            if let request = announced.request {
+                foreign.answerUnlessHeld(request, announced.minor, name, .operationNotSupportedByDevice)
             }
             return
         }
+        let foreign = foreign
         Task(executorPreference: ControlThread.shared) {
+            guard await device.gate != nil else {
+                if let request = announced.request {
+                    foreign.answerUnlessHeld(
+                        request, announced.minor, device.node.name, .operationNotSupportedByDevice)
+                }
+                return
+            }
             let errno = await device.reconfigure(change)
-            if let request = announced.request { environment.reply(request, errno) }
+            guard let request = announced.request, await device.isKernelWaiting() else { return }
+            environment.reply(request, errno)
         }
     }
 
@@ -208,7 +254,7 @@ actor DeviceTable {
         leaving.removeAll { $0 === device }
     }
 
-    /// Whether a device is for us: its subtype, exactly. All others are another daemon's, and never answered.
+    /// Whether a device is for us: its subtype, exactly. All others are another daemon's.
     private func isOurs(_ name: UIODeviceName) -> Bool {
         DeviceOpening.subtypes.contains(DeviceConfiguration.subtype(of: name.configuration))
     }

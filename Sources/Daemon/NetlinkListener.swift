@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Logging
 internal import Reactor
+internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
 
@@ -12,6 +13,10 @@ final class NetlinkListener: Sendable {
     let events: AsyncStream<TCMUEvent>
     private let sink: AsyncStream<TCMUEvent>.Continuation
     private let stopSignal: CInt
+    private let ended = Atomic<Bool>(false)
+
+    /// Everything that had arrived when it was stopped is in the stream.
+    var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
     /// Starts listening. - Throws: EMFILE, ENFILE, ENOMEM; EAGAIN where no thread can be had.
     init(_ session: NetlinkSession, logger: Logger) throws(Errno) {
@@ -22,6 +27,7 @@ final class NetlinkListener: Sendable {
         let thread = OwnedThread(name: "tcmud-netlink") {
             Self.listen(session, stopSignal, sink, logger)
             sink.finish()
+            self.ended.store(true, ordering: .releasing)
         }
         guard let thread else {
             close(stopSignal)
@@ -36,6 +42,11 @@ final class NetlinkListener: Sendable {
         _ = write(stopSignal, &one, 8)
     }
 
+    /// Makes the stream go on by one event that is nothing, for a reader that has something else to look at.
+    func wake() {
+        sink.yield(.ignored(reason: "the reader was woken"))
+    }
+
     private static func listen(
         _ session: NetlinkSession, _ stopSignal: CInt, _ sink: AsyncStream<TCMUEvent>.Continuation,
         _ logger: Logger
@@ -47,7 +58,10 @@ final class NetlinkListener: Sendable {
         while true {
             do throws(NetlinkError) {
                 // Before the first wait, too: events may have come with the set-up's acknowledgement.
-                for event in try session.receive() { sink.yield(event) }
+                for event in try session.receive() {
+                    if event == .familyCame { renew(session, logger) }
+                    sink.yield(event)
+                }
             } catch {
                 logger.critical("netlink cannot be read: \(error)")
                 return
@@ -55,6 +69,17 @@ final class NetlinkListener: Sendable {
             // Asked to stop: what came meanwhile was received just now.
             if watched[1].revents != 0 { return }
             while poll(&watched, 2, -1) < 0 && errno == EINTR {}
+        }
+    }
+
+    /// The module was taken out and loaded again. It makes its family first and tells of it then, so one attempt does; if that
+    /// one fails, because the module has gone again, its coming is told again.
+    private static func renew(_ session: NetlinkSession, _ logger: Logger) {
+        do throws(NetlinkError) {
+            try session.renew()
+            logger.notice("target_core_user is in the kernel again; its devices are served again")
+        } catch {
+            logger.error("target_core_user is in the kernel again, and is not heard: \(error)")
         }
     }
 }

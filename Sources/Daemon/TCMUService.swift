@@ -3,6 +3,7 @@ internal import ConfigFS
 internal import Configuration
 internal import Logging
 internal import ServiceLifecycle
+internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
 
@@ -16,12 +17,11 @@ enum ServiceFailure: Error, CustomStringConvertible {
 
 /// The daemon as a service: takes over what is there, serves what comes, and leaves everything configured.
 ///
-/// Order at start (contract of the original, main.c): netlink blocked and reset, so that no event is lost between a
-/// look at the devices and the first event heard; devices found; netlink unblocked.
+/// Order at start: the socket joins the kernel's group, so that from here on no event is lost; who waits for an answer of a daemon
+/// that has ended is released, if no other daemon is at work; devices are found. One that is found and announced is one device.
 struct TCMUService: Service {
     private let configuration: ServiceConfiguration
     private let logger: Logger
-    private let gate: ModuleParameters
     /// Threads and descriptors, for all that opens something.
     private let budget = ResourceBudget.ofSystem()
     /// Each asks for a line per device in the log.
@@ -35,33 +35,21 @@ struct TCMUService: Service {
         self.statusRequests = statusRequests
         self.configuration = configuration
         self.logger = logger
-        gate = ModuleParameters(sysfs: configuration.sysfsRoot)
     }
 
     /// Serves until asked to stop.
     ///
     /// - Throws: what keeps it from starting: netlink missing, no threads.
     func run() async throws {
-        blockNetlink(true)
-        releaseWaiters()
-        let session: NetlinkSession
-        let table: DeviceTable
-        let listener: NetlinkListener
         let portalGroups = PortalGroupSwitch(
             tree: ConfigFSTree(mountedAt: configuration.configFSRoot), journal: configuration.runDirectory,
             logger: logger)
-        do {
-            session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
-            table = DeviceTable(environment: try environment(session, portalGroups))
-            listener = try NetlinkListener(session, logger: logger)
-        } catch {
-            blockNetlink(false)
-            throw error
-        }
+        let session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
+        let table = DeviceTable(environment: try environment(session, portalGroups))
+        let gate = NetlinkGate(service: configuration, logger: logger) { session.otherListeners }
+        let listener = try NetlinkListener(session, logger: logger)
+        gate.releaseWaiters(own: [])
         let found = await table.rescan()
-        blockNetlink(false)
-        // A device may have been removed unannounced while netlink was blocked.
-        await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
         // Nobody waits for these. The first one also without the option: the daemon before may have had it. A status may
@@ -73,20 +61,29 @@ struct TCMUService: Service {
         let presence = BusPresence(configuration, budget: budget, logger: logger)
         Task(executorPreference: ControlThread.shared) { await presence.begin(whenSettled: table) }
         let wasAsked = await withGracefulShutdownHandler {
-            for await event in listener.events where await table.handle(event) { await recoverEvents(table) }
+            for await event in listener.events {
+                if await table.handle(event) { await recoverEvents(table, gate) }
+                if Task.isShuttingDownGracefully { break }
+            }
             return Task.isShuttingDownGracefully
         } onGracefulShutdown: {
-            // Order: no new events, then what has come is heard, then the devices are closed.
-            blockNetlink(true)
-            listener.stop()
+            listener.wake()
         }
         logger.info("stopping: closing devices")
         presence.end()
-        blockNetlink(true)
+        // Order: no new events, if that is ours to say; what has come, and comes all the same, is answered while the devices are
+        // closed.
+        let shut = gate.shut(own: table.minors.withLock { $0 })
+        let answering = Task(executorPreference: ControlThread.shared) {
+            for await event in listener.events { _ = await table.handle(event) }
+        }
         await table.stopAll(within: Self.stopLimit)
+        listener.stop()
+        // What has been received is answered, within a bound: an event may be for a device that does not stop.
+        _ = await BlockingCall.wait(atMost: .seconds(2)) { listener.hasEnded }
+        answering.cancel()
         // Whatever was sent between the last event heard and the block: nobody will answer it.
-        releaseWaiters()
-        blockNetlink(false)
+        if let shut { gate.open(shut) }
         logger.info("stopped; devices stay configured")
         guard wasAsked else { throw ServiceFailure.netlinkLost }
     }
@@ -110,31 +107,9 @@ struct TCMUService: Service {
         return environment
     }
 
-    // MARK: - Netlink's gate
-
-    private func blockNetlink(_ blocked: Bool) {
-        do throws(ConfigFSError) {
-            try gate.setNetlinkBlocked(blocked)
-        } catch {
-            logger.warning("netlink cannot be \(blocked ? "blocked" : "unblocked"): \(error)")
-        }
-    }
-
-    /// Wakes whoever waits in the kernel for an answer that will never come, with EINTR.
-    private func releaseWaiters() {
-        do throws(ConfigFSError) {
-            try gate.resetNetlink()
-        } catch {
-            logger.warning("netlink cannot be reset: \(error)")
-        }
-    }
-
     /// Events were lost (ENOBUFS): their waiters are released, and sysfs tells what there is.
-    private func recoverEvents(_ table: DeviceTable) async {
-        blockNetlink(true)
-        releaseWaiters()
-        await table.rescan()
-        blockNetlink(false)
+    private func recoverEvents(_ table: DeviceTable, _ gate: NetlinkGate) async {
+        gate.releaseWaiters(own: table.minors.withLock { $0 })
         await table.rescan()
     }
 

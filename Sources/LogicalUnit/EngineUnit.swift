@@ -225,6 +225,9 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public func closeBackend() {
         precondition(commandsInFlight == 0, "\(name) is closed with commands in flight")
+        // The node first, where no loop ever had the unit: closing may take three time-outs of a cluster, and who adds the device
+        // again meanwhile would find its node taken.
+        openedRing = nil
         if let unit {
             unit.pointee.backend.close()
             unit.deinitialize(count: 1)
@@ -233,7 +236,6 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         unit = nil
         openedBackend?.close()
         openedBackend = nil
-        openedRing = nil
     }
 
     deinit {

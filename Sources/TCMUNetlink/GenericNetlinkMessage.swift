@@ -20,6 +20,8 @@ enum NetlinkControl {
     static let error: UInt16 = 2
     /// NLMSG_MIN_TYPE: families begin here.
     static let firstFamily: UInt16 = 16
+    /// GENL_ID_CTRL: the family of families.
+    static let controller: UInt16 = 16
 }
 
 /// One netlink message, cut out of a datagram.

@@ -2,10 +2,11 @@ import CNetlink
 import Glibc
 import SystemPackage
 
-/// A connected generic netlink socket and the number the kernel has given the family.
+/// A connected generic netlink socket, and the numbers the kernel has given the family and its group.
 struct NetlinkConnection {
     let socket: FileDescriptor
     let family: UInt16
+    let group: UInt32
 
     /// Lets libnl do what it knows best, addresses and the controller's family table, then takes the socket over: what
     /// is sent and received from here on is bytes we build and check ourselves.
@@ -24,11 +25,16 @@ struct NetlinkConnection {
         guard let number = UInt16(exactly: family) else {
             throw .setUp(step: "resolve the family \(name)", message: "number \(family)")
         }
-        let group = try check(genl_ctrl_resolve_grp(handle, name, group), "resolve the group \(group)")
-        _ = try check(nl_socket_add_membership(handle, group), "join the group")
+        let joined = try check(genl_ctrl_resolve_grp(handle, name, group), "resolve the group \(group)")
+        _ = try check(nl_socket_add_membership(handle, joined), "join the group")
+        // Families that come and go, ours among them when target_core_user is taken out and loaded again. Without it the
+        // session works until then.
+        let notices = genl_ctrl_resolve_grp(handle, "nlctrl", "notify")
+        if notices >= 0 { nl_socket_add_membership(handle, notices) }
         let socket = fcntl(nl_socket_get_fd(handle), F_DUPFD_CLOEXEC, 0)
         guard socket >= 0 else { throw .system(call: "duplicate the socket", Errno(rawValue: errno)) }
-        return NetlinkConnection(socket: FileDescriptor(rawValue: socket), family: number)
+        return NetlinkConnection(
+            socket: FileDescriptor(rawValue: socket), family: number, group: UInt32(clamping: joined))
     }
 
     /// libnl's results: negative is one of its own error numbers.

@@ -15,7 +15,8 @@ public final class NetlinkSession: Sendable {
     /// Whether the kernel waits for answers; kernels before 4.15 do not.
     public let kernelExpectsReplies: Bool
 
-    private let family: UInt16
+    /// Family above, group below, each in 32 bits: they change together, when the kernel's side comes again.
+    private let numbers: Atomic<UInt64>
     private let trustedPort: UInt32
     private let sequence: Atomic<UInt32>
     private let inbox: Mutex<Inbox>
@@ -33,8 +34,54 @@ public final class NetlinkSession: Sendable {
     /// - Parameter receiveBuffer: bytes of receive buffer to ask for; beyond the system's limit only with CAP_NET_ADMIN.
     /// - Throws: ``NetlinkError/familyMissing`` without target_core_user.
     public convenience init(receiveBuffer: Int) throws(NetlinkError) {
-        let connection = try NetlinkConnection.open(family: "TCM-USER", group: "config")
+        let connection = try NetlinkConnection.open(family: Self.familyName, group: "config")
         try self.init(adopting: connection.socket, family: connection.family, receiveBuffer: receiveBuffer)
+        number(connection)
+    }
+
+    /// TCMU's family (linux/target_core_user.h).
+    static let familyName = "TCM-USER"
+
+    private var family: UInt16 {
+        // Ordering: relaxed, the number alone is looked at.
+        UInt16(truncatingIfNeeded: numbers.load(ordering: .relaxed) >> 32)
+    }
+
+    private func number(_ connection: NetlinkConnection) {
+        numbers.store(UInt64(connection.family) << 32 | UInt64(connection.group), ordering: .relaxed)
+    }
+
+    /// The family has come again, under a number of its own (``TCMUEvent/familyCame``): a connection to the new one takes the
+    /// place of the old one under the same descriptor. By the thread that receives.
+    public func renew() throws(NetlinkError) {
+        let connection = try NetlinkConnection.open(family: Self.familyName, group: "config")
+        defer { try? connection.socket.close() }
+        _ = try Self.checked(
+            clinux_set_receive_buffer(connection.socket.rawValue, CInt(clamping: receiveBufferSize / 2)),
+            "SO_RCVBUF")
+        let flags = fcntl(connection.socket.rawValue, F_GETFL)
+        guard flags >= 0, fcntl(connection.socket.rawValue, F_SETFL, flags | O_NONBLOCK) >= 0 else {
+            throw .system(call: "O_NONBLOCK", Errno(rawValue: errno))
+        }
+        let result = inbox.withLock { inbox -> Result<Void, NetlinkError> in
+            Result { () throws(NetlinkError) in
+                _ = try Self.promiseReplies(
+                    socket: connection.socket, family: connection.family, trustedPort: trustedPort, inbox: &inbox)
+            }
+        }
+        try result.get()
+        guard dup2(connection.socket.rawValue, socket.rawValue) >= 0 else {
+            throw .system(call: "dup2", Errno(rawValue: errno))
+        }
+        _ = fcntl(socket.rawValue, F_SETFD, FD_CLOEXEC)
+        number(connection)
+    }
+
+    /// Other sockets of this network namespace that hear the kernel as this one does: those of other daemons, by netlink port.
+    /// Sockets of other namespaces, which hear it as well, cannot be seen.
+    public var otherListeners: [UInt32] {
+        NetlinkListeners.ports(
+            inGroup: UInt32(truncatingIfNeeded: numbers.load(ordering: .relaxed)), besides: socket.rawValue)
     }
 
     /// Takes over a connected socket at whose other end is the kernel, or something that behaves like it.
@@ -48,7 +95,7 @@ public final class NetlinkSession: Sendable {
         adopting socket: FileDescriptor, family: UInt16, receiveBuffer: Int, trustedPort: UInt32 = 0
     ) throws(NetlinkError) {
         self.socket = socket
-        self.family = family
+        numbers = Atomic(UInt64(family) << 32)
         self.trustedPort = trustedPort
         sequence = Atomic(1)
         do throws(NetlinkError) {

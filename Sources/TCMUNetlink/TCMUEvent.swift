@@ -70,6 +70,10 @@ public enum TCMUEvent: Equatable, Sendable {
     /// Events were lost: the receive buffer was full (ENOBUFS) or a message longer than any. Whoever receives this looks
     /// at all UIO nodes for devices it does not know.
     case overrun
+    /// The family TCM-USER is there again, under another number: ``NetlinkSession/renew()``.
+    case familyCame
+    /// The family TCM-USER has gone: target_core_user was taken out of the kernel. No device is left.
+    case familyGone
     /// The kernel did not take one of our answers. ENODEV: nobody waits for it, any more or at all.
     case replyRefused(NetlinkRequest?, Errno)
     /// A message of our family that makes no sense. With a request it still can, and must, be answered: EINVAL.

@@ -65,6 +65,7 @@ enum TCMUMessage {
     static func event(_ message: NetlinkMessage, family: UInt16) -> TCMUEvent? {
         switch message.type {
         case family: deviceEvent(message.payload)
+        case NetlinkControl.controller: FamilyMessage.event(message.payload)
         case NetlinkControl.nothing: nil
         case NetlinkControl.error: refusal(message.payload)
         default: .ignored(reason: "message of type \(message.type), our family is \(family)")

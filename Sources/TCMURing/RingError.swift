@@ -7,6 +7,8 @@ public import SystemPackage
 public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The node could not be opened.
     case open(path: String, Errno)
+    /// The node has another device by now, or none, or has been let go of.
+    case otherDevice(node: String)
     /// The node could not be mapped; `size` in bytes.
     case map(size: Int, Errno)
     /// The mapping is too small to hold a mailbox and a ring; `size` in bytes.
@@ -42,6 +44,7 @@ public enum RingError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .open(let path, let errno): "cannot open \(path): \(errno)"
+        case .otherDevice(let node): "\(node) is not that device's node any longer"
         case .map(let size, let errno): "cannot map \(size) bytes of the ring: \(errno)"
         case .mappingTooSmall(let size): "the mapping of \(size) bytes has no room for a mailbox and a ring"
         case .version(let version): "mailbox version \(version), expected 2"

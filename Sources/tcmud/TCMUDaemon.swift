@@ -36,6 +36,16 @@ struct TCMUDaemon: ParsableCommand {
     @Option(help: ArgumentHelp("Seconds until a backend that does not open is given up.", valueName: "s"))
     var openTimeout: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Seconds that a device of an unknown backend is left to another daemon, 0 to 3600; 0 is for ever; default: 5.",
+            valueName: "s"))
+    var foreignTimeout: Int?
+
+    @Option(
+        help: ArgumentHelp("Backends that are always left to another daemon, as in qcow,fbo.", valueName: "list"))
+    var foreignSubtypes: String?
+
     @Option(help: ArgumentHelp("The file whose lock makes this daemon the only one.", valueName: "path"))
     var lockFile: String?
 
@@ -65,7 +75,8 @@ struct TCMUDaemon: ParsableCommand {
     private var start: ProcessStart?
 
     private enum CodingKeys: CodingKey {
-        case debug, loopThreads, loopCpus, spin, openTimeout, lockFile, disablePortalGroupOnLoss, noDBus, coreDumps
+        case debug, loopThreads, loopCpus, spin, openTimeout, foreignTimeout, foreignSubtypes, lockFile,
+            disablePortalGroupOnLoss, noDBus, coreDumps
     }
 
     mutating func validate() throws {
@@ -81,6 +92,9 @@ struct TCMUDaemon: ParsableCommand {
         if let openTimeout, !(1...3600).contains(openTimeout) {
             throw ValidationError("--open-timeout is \(openTimeout), expected 1 to 3600 seconds")
         }
+        if let foreignTimeout, !(0...3600).contains(foreignTimeout) {
+            throw ValidationError("--foreign-timeout is \(foreignTimeout), expected 0 to 3600 seconds")
+        }
     }
 
     /// The numbers in a list as `2,3`; nil if there is anything else in it.
@@ -93,7 +107,9 @@ struct TCMUDaemon: ParsableCommand {
     }
 
     func run() {
-        LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
+        // Nothing that logs may wait for who reads the log.
+        let log = LogPipe(to: STDERR_FILENO)
+        LoggingSystem.bootstrap { label in StreamLogHandler(label: label, stream: log) }
         var logger = Logger(label: "tcmud")
         logger.logLevel = debug ? .debug : .info
         Allocator.report(to: logger)
@@ -104,8 +120,11 @@ struct TCMUDaemon: ParsableCommand {
         options.loopCPUs = loopCpus.flatMap { cpus($0) }
         options.spinMicroseconds = spin
         options.openTimeoutSeconds = openTimeout
+        options.foreignTimeoutSeconds = foreignTimeout
+        options.foreignSubtypes = foreignSubtypes?.split(separator: ",").map { String($0) } ?? []
         options.lockFile = lockFile
         options.disablesPortalGroupOnLoss = disablePortalGroupOnLoss
+        options.log = log
         if noDBus { options.usesDBus = false }
         options.runProcess(logger: logger)
     }

@@ -32,12 +32,39 @@ struct BackstoreTests {
         #expect(try backstore.maximumTransferBlocks() == 128)
         #expect(try backstore.size() == 1_073_741_824)
         #expect(try backstore.unitSerial() == "8a5f-0001 é")
-        try backstore.setBlocked(true)
+        try backstore.setBlocked(true, holding: Held())
         #expect(tree.read("\(Self.device)/action/block_dev").starts(with: [0x31, 0x00]))
-        try backstore.setBlocked(false)
+        try backstore.setBlocked(false, holding: Held())
         #expect(tree.read("\(Self.device)/action/block_dev").starts(with: [0x30, 0x00]))
-        try backstore.resetRing(.checkCondition)
+        try backstore.resetRing(.checkCondition, holding: Held())
         #expect(tree.read("\(Self.device)/action/reset_ring") == [0x32, 0x00])
+    }
+
+    @Test("without the claim nothing is written that another daemon's device would feel")
+    func unclaimed() throws {
+        let (tree, backstore) = try Self.backstore([
+            "action/block_dev": "unblocked\n", "action/reset_ring": "", "attrib/tmr_notification": "0\n",
+        ])
+        let blocked = try #require(throws: ConfigFSError.self) {
+            try backstore.setBlocked(true, holding: NotHeld())
+        }
+        let reset = try #require(throws: ConfigFSError.self) { try backstore.resetRing(.busy, holding: NotHeld()) }
+        let told = try #require(throws: ConfigFSError.self) {
+            try backstore.setTaskManagementNotices(true, holding: NotHeld())
+        }
+        #expect([blocked, reset, told].allSatisfy { $0.errno == .operationNotSupportedByDevice })
+        #expect(tree.read("\(Self.device)/action/block_dev") == Array("unblocked\n".utf8))
+        #expect(tree.read("\(Self.device)/action/reset_ring").isEmpty)
+        #expect(tree.read("\(Self.device)/attrib/tmr_notification") == Array("0\n".utf8))
+    }
+
+    @Test(
+        "whether the kernel waits for answers, as the attribute has it",
+        arguments: [("1\n", true), ("0\n", false), ("-1\n", false), (nil, nil)] as [(String?, Bool?)])
+    func waits(text: String?, expected: Bool?) throws {
+        let (tree, backstore) = try Self.backstore(text.map { ["attrib/nl_reply_supported": $0] } ?? [:])
+        #expect(try backstore.waitsForAnswers() == expected)
+        withExtendedLifetime(tree) {}
     }
 
     @Test(
@@ -91,7 +118,7 @@ struct BackstoreTests {
         let read = try #require(throws: ConfigFSError.self) { try backstore.size() }
         #expect(
             read.description == "cannot read \(tree.path)/\(Self.device)/info: No such file or directory")
-        let written = try #require(throws: ConfigFSError.self) { try backstore.setBlocked(true) }
+        let written = try #require(throws: ConfigFSError.self) { try backstore.setBlocked(true, holding: Held()) }
         #expect(
             written.description
                 == "cannot write \"1\" to \(tree.path)/\(Self.device)/action/block_dev: No such file or directory")
@@ -101,12 +128,14 @@ struct BackstoreTests {
     @Test("task management notices: switched where the kernel has them, ENOENT where it has not")
     func taskManagementNotices() throws {
         let (tree, backstore) = try Self.backstore(["attrib/tmr_notification": "0\n"])
-        try backstore.setTaskManagementNotices(true)
+        try backstore.setTaskManagementNotices(true, holding: Held())
         #expect(tree.read("\(Self.device)/attrib/tmr_notification").starts(with: [0x31, 0x00]))
-        try backstore.setTaskManagementNotices(false)
+        try backstore.setTaskManagementNotices(false, holding: Held())
         #expect(tree.read("\(Self.device)/attrib/tmr_notification").starts(with: [0x30, 0x00]))
         let (_, old) = try Self.backstore([:])
-        let error = try #require(throws: ConfigFSError.self) { try old.setTaskManagementNotices(true) }
+        let error = try #require(throws: ConfigFSError.self) {
+            try old.setTaskManagementNotices(true, holding: Held())
+        }
         #expect(error.errno == .noSuchFileOrDirectory)
     }
 
@@ -149,9 +178,11 @@ struct BackstoreTests {
     func parameters() throws {
         let tree = TemporaryTree(["module/target_core_user/parameters/block_netlink": ""])
         let parameters = ModuleParameters(sysfs: FilePath(tree.path))
-        #expect(try parameters.setNetlinkBlocked(true) == .done)
+        #expect(SoleDaemon(ifNoneOf: ["a node is held"]) == nil)
+        let sole = try #require(SoleDaemon(ifNoneOf: []))
+        #expect(try parameters.setNetlinkBlocked(true, by: sole) == .done)
         #expect(tree.read("module/target_core_user/parameters/block_netlink") == [0x31, 0x00])
-        #expect(try parameters.resetNetlink() == .unsupported)
+        #expect(try parameters.resetNetlink(by: sole) == .unsupported)
         #expect(try parameters.globalDataAreaMebibytes() == nil)
         tree.write("2048\n", to: "module/target_core_user/parameters/global_max_data_area_mb")
         #expect(try parameters.globalDataAreaMebibytes() == 2048)
@@ -164,4 +195,12 @@ struct BackstoreTests {
         tree.write("", to: "target/version")
         #expect(ConfigFSTree(mountedAt: FilePath(tree.path)).isPresent)
     }
+}
+
+private struct Held: DeviceClaim {
+    func whileHeld<Result>(_ body: () -> Result) -> Result? { body() }
+}
+
+private struct NotHeld: DeviceClaim {
+    func whileHeld<Result>(_ body: () -> Result) -> Result? { nil }
 }

@@ -27,6 +27,11 @@ struct BackendConfigurationTests {
             ("p/i;id=a=b;;conf=c;", ["p", nil, "i", nil, nil, "c", "a=b"]),
             ("p/i;id=a;id=b", ["p", nil, "i", nil, nil, nil, "b"]),
             ("p/i;", ["p", nil, "i", nil, nil, nil, nil]),
+            // As the original: separators in front of a name are skipped.
+            ("/p/i", ["p", nil, "i", nil, nil, nil, nil]), ("///p/i;id=a", ["p", nil, "i", nil, nil, nil, "a"]),
+            ("/p/ns/i@s", ["p", "ns", "i", "s", nil, nil, nil]), ("p/;i", ["p", nil, "i", nil, nil, nil, nil]),
+            ("/p/;;i;;conf=c;;", ["p", nil, "i", nil, nil, "c", nil]),
+            ("p/i;conf=/a//b;osd_op_timeout=40", ["p", nil, "i", nil, "40", "/a//b", nil]),
         ] as [(String, [String?])])
     func rbd(text: String, expected: [String?]) throws {
         let configuration = try RBDConfiguration(parsing: text)
@@ -62,6 +67,19 @@ struct BackendConfigurationTests {
         #expect(try DeviceConfiguration(parsing: "mem/\(parameters)").cleaned == "mem/\(parameters)")
     }
 
+    @Test(
+        "an image is known by one name in files about it, and by its text in VPD page 83h",
+        arguments: [
+            ("rbd//p/i;id=a", "rbd/p/i"), ("rbd/p/;i;conf=c", "rbd/p/i"), ("rbd/p/i", "rbd/p/i"),
+            ("file//a", "file//a"),
+            ("rbd/;tcmur_cmd_time_out=3;/p/i", "rbd/p/i"),
+        ])
+    func oneName(text: String, identity: String) throws {
+        let device = try DeviceConfiguration(parsing: text)
+        #expect(device.identity == identity)
+        if !text.contains("tcmur") { #expect(device.cleaned == text) }
+    }
+
     @Test("options rbd does not know are handed back, not refused")
     func ignored() throws {
         let configuration = try RBDConfiguration(parsing: "p/i;idx=3;osd_op_timeouts=1;ro;conf=c")
@@ -75,7 +93,8 @@ struct BackendConfigurationTests {
             ("", #"image is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
             ("pool", #"image is "pool", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
             ("a/b/c/d", #"image is "a/b/c/d", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
-            ("/image", #"pool of /image is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("/image", #"image is "image", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
+            ("p;conf=/a/b", #"image is "p", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
             ("p/", #"image of p/ is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
             ("p//i", #"namespace of p//i is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),
             ("p/@s", #"image of p/@s is "", expected <pool>[/<namespace>]/<image>[@<snapshot>]"#),

@@ -25,7 +25,9 @@ final class DaemonRig {
     private let loops: LoopPool
     private var answers: [NetlinkRequest: [Int32]] = [:]
 
-    init(openTimeout: Duration = .seconds(60)) throws {
+    init(
+        openTimeout: Duration = .seconds(60), _ change: (inout ServiceConfiguration) -> Void = { _ in }
+    ) throws {
         let peer = try NetlinkPeer()
         let session = try peer.makeSession()
         precondition(peer.nextMessage()?.command == 7, "the session begins with SET_FEATURES")
@@ -33,6 +35,7 @@ final class DaemonRig {
         var configuration = tree.configuration
         configuration.openTimeout = openTimeout
         configuration.removeTimeout = .seconds(60)
+        change(&configuration)
         loops = try LoopPool(count: 1)
         let nodes = nodes
         var environment = DeviceEnvironment(service: configuration, loops: loops, logger: log.logger) {
@@ -41,6 +44,7 @@ final class DaemonRig {
             try? session.reply(to: request, error: errno)
         }
         environment.openNode = { path, size throws(RingError) in try nodes.open(path, size) }
+        environment.busyPatience = .milliseconds(200)
         table = DeviceTable(environment: environment)
     }
 
@@ -83,6 +87,17 @@ final class DaemonRig {
         return nil
     }
 
+    /// Waits half a second, in which nothing is answered but what is asked last.
+    func expectSilence() async throws {
+        try await Task.sleep(for: .milliseconds(500))
+        // Answers come in order; any other would have come before this one.
+        let last = try await announce(.removed, SimulatedDevice(77, "mem/nobody"))
+        let status = await answer(to: last)
+        precondition(status == 0)
+        precondition(answers.count == 1, "answered: \(answers)")
+        answers = [:]
+    }
+
     /// All answers so far, by request.
     var allAnswers: [NetlinkRequest: [Int32]] { answers }
 
@@ -113,15 +128,19 @@ final class DaemonRig {
         return await BlockingCall.wait(atMost: Self.patience) { tree.read(name) == text }
     }
 
-    /// Waits until a node has been opened once and nobody holds `path` open any longer.
+    /// Waits until an opening that nobody waits for any longer has ended, and nobody holds `path` open.
     ///
     /// - Returns: false if that does not come in good time.
-    func opensAndLetsGo(minor: UInt32, of path: String) async -> Bool {
-        let nodes = nodes
+    func opensAndLetsGo(of path: String) async -> Bool {
+        let log = log
         return await BlockingCall.wait(atMost: Self.patience) {
-            // The backend is opened before the node.
-            nodes.openings(minor: minor) == 1 && openDescriptors(of: path) == 0
+            log.contains("nobody waits for it any longer") && openDescriptors(of: path) == 0
         }
+    }
+
+    /// Waits until a device's backend is being opened: its node is claimed by then. - Returns: false if it never is.
+    func isOpening(minor: UInt32) async -> Bool {
+        await BlockingCall.wait(atMost: Self.patience) { hasThread(named: "open-uio\(minor)") }
     }
 
     /// Waits until the daemon has `count` devices. - Returns: false if it has not in good time.
@@ -141,8 +160,16 @@ private struct PeerBox: @unchecked Sendable {
 final class NodeStand: Sendable {
     private struct Node {
         let descriptors: RingDescriptors
+        /// Kept: without it the kernel's side of the node is gone.
+        let kernel: KernelSide
         var opened = 0
+        var isHeldElsewhere = false
         var willOpen: @Sendable () -> Void = {}
+    }
+
+    private struct KernelSide: @unchecked Sendable {
+        // SAFETY: only kept alive.
+        let ring: RingSimulator
     }
 
     private let nodes = Mutex<[String: Node]>([:])
@@ -150,12 +177,18 @@ final class NodeStand: Sendable {
     /// Puts a ring where `uio<minor>` is looked for.
     func put(_ ring: RingSimulator, minor: UInt32) {
         let descriptors = ring.ringDescriptors()
-        nodes.withLock { $0["uio\(minor)"] = Node(descriptors: descriptors) }
+        let kernel = KernelSide(ring: ring)
+        nodes.withLock { $0["uio\(minor)"] = Node(descriptors: descriptors, kernel: kernel) }
     }
 
     /// Runs `body` on the opener's thread before each further open of a node.
     func beforeOpening(minor: UInt32, _ body: @escaping @Sendable () -> Void) {
         nodes.withLock { $0["uio\(minor)"]?.willOpen = body }
+    }
+
+    /// Another process has the node, or lets go of it.
+    func hold(minor: UInt32, _ isHeld: Bool) {
+        nodes.withLock { $0["uio\(minor)"]?.isHeldElsewhere = isHeld }
     }
 
     /// How often a node has been opened.
@@ -167,6 +200,7 @@ final class NodeStand: Sendable {
         guard let node = nodes.withLock({ $0[name] }) else {
             return try RingDescriptors.openNode(path: path, mapSize: size)
         }
+        if node.isHeldElsewhere { throw .open(path: path, .resourceBusy) }
         node.willOpen()
         nodes.withLock { $0[name]?.opened += 1 }
         return RingDescriptors(
@@ -213,4 +247,28 @@ func openDescriptors(of path: String) -> Int {
         return length > 0
             && String(decoding: target.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
     }
+}
+
+/// A claim on a device's node without a ring in it, for what is looked at before the ring is mapped.
+func emptyClaim(_ node: UIONode, in tree: KernelTree) throws -> NodeClaim {
+    try NodeClaim(node, sysfs: tree.configuration.sysfsRoot) { () throws(RingError) in
+        try RingDescriptors.openNode(path: "/dev/null", mapSize: node.mapSize)
+    }
+}
+
+/// Whether this process has a thread of that name.
+func hasThread(named name: String) -> Bool {
+    guard let stream = opendir("/proc/self/task") else { return false }
+    defer { closedir(stream) }
+    while let entry = readdir(stream) {
+        let thread = withUnsafeBytes(of: &entry.pointee.d_name) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        guard let file = fopen("/proc/self/task/\(thread)/comm", "r") else { continue }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = fread(&bytes, 1, bytes.count, file)
+        if String(decoding: bytes.prefix(count).prefix { $0 != 10 }, as: UTF8.self) == name { return true }
+    }
+    return false
 }

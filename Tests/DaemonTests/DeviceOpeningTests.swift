@@ -9,7 +9,7 @@ import Testing
 /// Whoever reads the log must see what is wrong and what would be right; the kernel gets an errno.
 @Suite("Opening a device: what cannot be, and what is said of it")
 struct DeviceOpeningTests {
-    /// Opens a device as the daemon does; there is no node, so that the best end is ENOENT for that.
+    /// Opens a device as the daemon does; there is no ring in its node, so that the best end is that it cannot be mapped.
     private func open(
         _ configuration: String, in tree: KernelTree = KernelTree(),
         change: (inout SimulatedDevice) -> Void = { _ in }
@@ -18,7 +18,7 @@ struct DeviceOpeningTests {
         change(&device)
         tree.add(device)
         let node = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
-        return DeviceOpening(service: tree.configuration).open(node) { _ in }
+        return DeviceOpening(service: tree.configuration).open(node, try emptyClaim(node, in: tree)) { _ in }
     }
 
     private func failure(of result: Result<OpenedDevice, OpenFailure>) -> OpenFailure? {
@@ -38,7 +38,7 @@ struct DeviceOpeningTests {
         ("rbd/pool", "image is \"pool\"", "<pool>[/<namespace>]/<image>[@<snapshot>]"),
         ("rbd/a/b/c/d", "image is \"a/b/c/d\"", "<pool>[/<namespace>]/<image>[@<snapshot>]"),
         ("rbd/pool/", "image of pool/ is \"\"", "<pool>[/<namespace>]/<image>[@<snapshot>]"),
-        ("rbd//image", "pool of /image is \"\"", "<pool>[/<namespace>]/<image>[@<snapshot>]"),
+        ("rbd//image", "image is \"image\"", "<pool>[/<namespace>]/<image>[@<snapshot>]"),
         ("rbd/pool/image@a@b", "image is \"image@a@b\"", "at most one @<snapshot>"),
         ("rbd/pool/image;osd_op_timeout=soon", "osd_op_timeout is \"soon\"", "a whole number of seconds"),
         ("rbd/pool/image;osd_op_timeout=-1", "osd_op_timeout is \"-1\"", "a whole number of seconds"),
@@ -115,16 +115,16 @@ struct DeviceOpeningTests {
     func goodBlockSize(bytes: Int) throws {
         let tree = KernelTree()
         let failure = try #require(failure(of: try open("mem/a", in: tree) { $0.blockSize = "\(bytes)" }))
-        #expect(failure.errno == .noSuchFileOrDirectory)
-        #expect(failure.message == "cannot open \(tree.path)/dev/uio7: No such file or directory")
+        #expect(failure.errno == .operationNotSupportedByDevice)
+        #expect(failure.message.hasPrefix("cannot map 65536 bytes of the ring"), "\(failure.message)")
     }
 
-    @Test("a backend is closed again when its node cannot be opened: the image can be had at once")
+    @Test("a backend is closed again when its ring cannot be mapped: the image can be had at once")
     func givenBack() throws {
         let image = try TemporaryImage(size: 1 << 20)
         for _ in 0..<3 {
             let failure = try #require(failure(of: try open("file/\(image.path)")))
-            #expect(failure.errno == .noSuchFileOrDirectory, "\(failure.message)")
+            #expect(failure.errno == .operationNotSupportedByDevice, "\(failure.message)")
         }
     }
 
@@ -139,17 +139,17 @@ struct DeviceOpeningTests {
         tree.add(device)
         let nodes = NodeStand()
         nodes.put(ring, minor: 7)
-        let opening = DeviceOpening(service: tree.configuration) { path, size throws(RingError) in
+        let opening = DeviceOpening(service: tree.configuration) { (path, size) throws(RingError) in
             try nodes.open(path, size)
         }
         let node = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
-        let wrong = failure(of: opening.open(node) { _ in })
+        let wrong = failure(of: opening.open(node, try opening.claim(node)) { _ in })
         #expect(wrong == OpenFailure(errno: .invalidArgument, message: "mailbox version 3, expected 2"))
 
         device.mapSize = 64
         tree.add(device)
         let small = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
-        let tooSmall = try #require(failure(of: opening.open(small) { _ in }))
+        let tooSmall = try #require(failure(of: opening.open(small, try opening.claim(small)) { _ in }))
         #expect(tooSmall.errno == .invalidArgument)
         #expect(tooSmall.message.contains("64 bytes"), "\(tooSmall.message)")
     }

@@ -211,16 +211,16 @@ struct DeviceServingTests {
         let (device, ring) = try device(8, in: rig)
         #expect(await rig.answer(to: try rig.announce(.added, device)) == 0)
         #expect(await ring.perform(InitiatorCDB.write10(1, 1), dataOut: block(0x11))?.status == 0)
-        // The kernel empties the ring when configfs is told to, which comes before the node is opened.
-        let (tree, reset) = (rig.tree, "\(device.configFS)/action/reset_ring")
-        rig.nodes.beforeOpening(minor: 8) {
-            if tree.read(reset) == "1" { ring.simulator.resetRing() }
-        }
+        // The kernel empties the ring when configfs is told to; its file is one here that tells when it is written.
+        let reset = "\(device.configFS)/action/reset_ring"
+        rig.tree.hang(reset)
         ring.simulator.forceEntry([0xF9, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], advance: 120)
         ring.simulator.notify()
         #expect(await rig.logs("mem/disk8: impossible ring"))
+        #expect(await rig.tree.receives(reset) { ring.simulator.resetRing() } == "1")
         #expect(await rig.logs("mem/disk8: at work again with a new ring"))
-        #expect(rig.nodes.openings(minor: 8) == 2)
+        #expect(
+            rig.nodes.openings(minor: 8) == 1, "the node is held throughout, so that nobody else can come between")
         #expect(await rig.reads("\(device.configFS)/action/block_dev", "0"))
         #expect(await ring.perform(InitiatorCDB.read10(1, 1), dataInLength: 512)?.dataIn == block(0x11))
         let removed = try await rig.announce(.removed, device)

@@ -69,7 +69,9 @@ struct DeviceTableTests {
     func refused(refusal: Refusal) async throws {
         let rig = try DaemonRig()
         var device = SimulatedDevice(7, refusal.configuration)
+        let ring = try KernelRing()
         rig.tree.add(device)
+        if refusal.testDescription != "no node" { rig.nodes.put(ring.simulator, minor: 7) }
         refusal.spoil(rig.tree, &device)
         let added = try await rig.announce(.added, device)
         #expect(await rig.answer(to: added) == -refusal.errno.rawValue)
@@ -169,7 +171,7 @@ struct DeviceTableTests {
 
         // It opens after all: too late, it is closed again and nobody is told a second time.
         rig.tree.release(file, with: "512\n")
-        #expect(await rig.opensAndLetsGo(minor: 1, of: image.path))
+        #expect(await rig.opensAndLetsGo(of: image.path))
         #expect(await rig.hasDevices(0))
         let last = try await rig.announce(.removed, healthy)
         #expect(await rig.answer(to: last) == 0)
@@ -182,18 +184,19 @@ struct DeviceTableTests {
         let rig = try DaemonRig()
         let ring = try KernelRing()
         let image = try TemporaryImage(size: 1 << 20)
-        var device = SimulatedDevice(1, "file/\(image.path)")
+        var device = SimulatedDevice(41, "file/\(image.path)")
         device.mapSize = ring.simulator.geometry.mapSize
         rig.tree.add(device)
-        rig.nodes.put(ring.simulator, minor: 1)
+        rig.nodes.put(ring.simulator, minor: 41)
         let file = "\(device.configFS)/attrib/hw_block_size"
         rig.tree.hang(file)
         let added = try await rig.announce(.added, device)
+        try #require(await rig.isOpening(minor: 41))
         let removed = try await rig.announce(.removed, device)
         #expect(await rig.answer(to: removed) == 0)
         #expect(await rig.answer(to: added) == -Errno.interrupted.rawValue)
         rig.tree.release(file, with: "512\n")
-        #expect(await rig.opensAndLetsGo(minor: 1, of: image.path))
+        #expect(await rig.opensAndLetsGo(of: image.path))
         #expect(await rig.hasDevices(0))
         #expect(rig.allAnswers.values.allSatisfy { $0.count == 1 })
         await rig.stop()
@@ -202,11 +205,14 @@ struct DeviceTableTests {
     @Test("the daemon stops while an open hangs: whoever waits for it is told to come again")
     func stopWhileOpening() async throws {
         let rig = try DaemonRig()
-        let device = SimulatedDevice(1, "mem/a")
+        let ring = try KernelRing()
+        let device = SimulatedDevice(42, "mem/a")
         rig.tree.add(device)
+        rig.nodes.put(ring.simulator, minor: 42)
         let file = "\(device.configFS)/attrib/hw_block_size"
         rig.tree.hang(file)
         let added = try await rig.announce(.added, device)
+        try #require(await rig.isOpening(minor: 42))
         await rig.table.stopAll(within: .seconds(20))
         #expect(await rig.answer(to: added) == -Errno.resourceTemporarilyUnavailable.rawValue)
         rig.tree.release(file, with: "512\n")

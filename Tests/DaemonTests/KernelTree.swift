@@ -2,6 +2,8 @@ import Configuration
 import Glibc
 import SystemPackage
 
+@testable import Daemon
+
 /// A device as sysfs and configfs show it.
 struct SimulatedDevice: Sendable {
     let minor: UInt32
@@ -73,6 +75,7 @@ final class KernelTree: Sendable {
         write("T10 VPD Unit Serial Number: serial-\(device.minor)\n", to: "\(device.configFS)/wwn/vpd_unit_serial")
         write("unblocked\n", to: "\(device.configFS)/action/block_dev")
         write("", to: "\(device.configFS)/action/reset_ring")
+        write("0\n", to: "\(device.configFS)/enable")
         makeDirectory("\(device.configFS)/alua")
     }
 
@@ -111,13 +114,33 @@ final class KernelTree: Sendable {
         precondition(mkfifo("\(path)/\(name)", 0o600) == 0, "cannot make the FIFO \(name)")
     }
 
-    /// Lets the reader of a hanging file go on with `text`; waits for the reader.
+    /// Lets the reader of a hanging file go on with `text`; waits for it to read, for ten seconds at most.
     func release(_ name: String, with text: String) {
-        let descriptor = open("\(path)/\(name)", O_WRONLY | O_CLOEXEC)
+        // For both directions: such an open of a FIFO waits for nobody.
+        let descriptor = open("\(path)/\(name)", O_RDWR | O_CLOEXEC)
         precondition(descriptor >= 0, "cannot open the FIFO \(name)")
         let bytes = Array(text.utf8)
         precondition(Glibc.write(descriptor, bytes, bytes.count) == bytes.count)
+        var left = CInt(0)
+        for _ in 0..<10_000 {
+            guard ioctl(descriptor, UInt(FIONREAD), &left) == 0, left > 0 else { break }
+            usleep(1000)
+        }
         close(descriptor)
+    }
+
+    /// Waits for the writer of a hanging file, runs `body` before the writer goes on, and says what it wrote.
+    func receives(_ name: String, _ body: @escaping @Sendable () -> Void = {}) async -> String? {
+        let file = "\(path)/\(name)"
+        let text = await BlockingCall.run("test-fifo") { () -> String in
+            body()
+            let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+            defer { close(descriptor) }
+            var bytes = [UInt8](repeating: 0, count: 64)
+            let count = Glibc.read(descriptor, &bytes, bytes.count)
+            return String(decoding: bytes.prefix(max(count, 0)).prefix { $0 != 0 }, as: UTF8.self)
+        }
+        return text
     }
 
     private func makeDirectory(_ name: String) {

@@ -13,8 +13,10 @@ struct LUNSettingsTests {
         tree.add(SimulatedDevice(7, configuration))
         for (name, text) in files { tree.write(text, to: "luns.d/\(name)") }
         let node = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
-        // There is no node, so the best end is ENOENT for that.
-        guard case .failure(let failure) = DeviceOpening(service: tree.configuration).open(node, report: { _ in })
+        // There is no ring in the node, so the best end is that it cannot be mapped.
+        guard
+            case .failure(let failure) = DeviceOpening(service: tree.configuration).open(
+                node, try emptyClaim(node, in: tree), report: { _ in })
         else {
             throw Errno.fileExists
         }
@@ -33,10 +35,31 @@ struct LUNSettingsTests {
         }
     }
 
+    @Test("a name that two HBAs have is nobody's: neither gets the other's settings")
+    func namesakes() throws {
+        let tree = KernelTree()
+        let device = SimulatedDevice(7, "mem/a")
+        tree.add(device)
+        tree.write("512\n", to: "config/target/core/user_2/disk7/attrib/hw_block_size")
+        let node = try UIONode(minor: 7, sysfs: tree.configuration.sysfsRoot)
+        func message(_ lun: String) throws -> String {
+            tree.write("lun: \(lun)\nread_only: true", to: "luns.d/a.yaml")
+            guard
+                case .failure(let failure) = DeviceOpening(service: tree.configuration).open(
+                    node, try emptyClaim(node, in: tree), report: { _ in })
+            else { throw Errno.fileExists }
+            return failure.message
+        }
+        #expect(try message("disk7").contains("lun: disk7 names two LUNs, user_1/disk7 and user_2/disk7"))
+        // Its own, and so refused for what it asks of a mem LUN.
+        #expect(try message("user_1/disk7").contains("read_only, encryption and lock are for rbd"))
+        #expect(try message("user_2/disk7").hasPrefix("cannot map"), "the other one's")
+    }
+
     @Test("another LUN's broken file does no harm")
     func other() throws {
         let failure = try open("mem/a", ["a.yaml": "lun: mem/b\ncolour: blue", "b.yaml": "garbage"])
-        #expect(failure.message.hasPrefix("cannot open …/dev/uio7"), "\(failure.message)")
+        #expect(failure.message.hasPrefix("cannot map"), "\(failure.message)")
     }
 
     @Test(
@@ -47,7 +70,7 @@ struct LUNSettingsTests {
         #expect(failure.errno == .invalidArgument)
         #expect(failure.message.contains("are for rbd; the LUN is mem/a"), "\(failure.message)")
         let allowed = try open("mem/a", ["a.yaml": "lun: mem/a\nportal_group_disable: true"])
-        #expect(allowed.message.hasPrefix("cannot open …/dev/uio7"), "\(allowed.message)")
+        #expect(allowed.message.hasPrefix("cannot map"), "\(allowed.message)")
     }
 
     @Test("an image takes all of it over")

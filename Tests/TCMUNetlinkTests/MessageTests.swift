@@ -224,10 +224,10 @@ struct MessageTests {
 
     @Test("another family's message is ignored")
     func foreign() {
-        let message = NetlinkMessage(type: 0x10, payload: [1, 2, 3]).encoded()
+        let message = NetlinkMessage(type: 0x11, payload: [1, 2, 3]).encoded()
         #expect(
             TCMUMessage.events(in: message[...], family: Self.family)
-                == [.ignored(reason: "message of type 16, our family is 42")])
+                == [.ignored(reason: "message of type 17, our family is 42")])
     }
 
     @Test("what libnl builds is what we parse")
