@@ -161,18 +161,24 @@ package struct ImageLock: @unchecked Sendable {
     /// its taking timed out and took place, is removed at the OSD. No write of this client may be on its way.
     ///
     /// - Returns: success also where it was not held; ESHUTDOWN, ETIMEDOUT as above.
-    package func release() -> Result<Void, Errno> {
+    package func release() -> Result<Void, Errno> { releaseIfHeld().map { _ in } }
+
+    /// As ``release()``.
+    ///
+    /// - Returns: whether librbd had the lock. Only then has it written what its cache held.
+    package func releaseIfHeld() -> Result<Bool, Errno> {
         let code = rbd_lock_release(image)
         // EINVAL: librbd has not got it.
         if code < 0, code != -EINVAL { return .failure(radosErrno(code)) }
+        let wasHeld = code >= 0
         switch holder() {
-        case .failure(.resourceBusy): return .success(())
+        case .failure(.resourceBusy): return .success(wasHeld)
         case .failure(let errno): return .failure(errno)
         case .success(let holder):
-            guard let holder, isOwn(holder) else { return .success(()) }
+            guard let holder, isOwn(holder) else { return .success(wasHeld) }
             switch remove(holder) {
-            case .failure(.noSuchFileOrDirectory): return .success(())
-            case let outcome: return outcome
+            case .failure(let errno) where errno != .noSuchFileOrDirectory: return .failure(errno)
+            default: return .success(wasHeld)
             }
         }
     }

@@ -23,9 +23,9 @@ extension ImageKeeper {
         case .countWrites: return .wrote(writesStarted())
         case .drain: return .drained(clean: drain())
         case .release:
-            let outcome = code(session.lock.release())
-            onLoop { $0.pointee.gaveBack(isWell: outcome == 0) }
-            return .released(outcome)
+            let released = session.lock.releaseIfHeld()
+            onLoop { $0.pointee.gaveBack(isWell: released == .success(true)) }
+            return .released(code(released.map { _ in }))
         case .check: return .checked(check())
         case .reopen: return .reopened(reopen())
         case .openGate:

@@ -93,7 +93,7 @@ status=0
 limit 20 "$LAB_DAEMON_PROGRAM" > "$LAB_STATE/second.log" 2>&1 || status=$?
 sed 's/^/    second instance: /' "$LAB_STATE/second.log"
 if ours; then
-    equal "a second instance's exit status" "$status" 1
+    equal "a second instance's exit status, TEMPFAIL" "$status" 75
     grep -q -w "$daemon_pid" "$LAB_STATE/second.log" || fail "the second instance does not name the holder $daemon_pid"
 else
     note "the original's second instance: status $status"

@@ -97,7 +97,9 @@ equal "the disk is read-only" "$(blockdev --getro "$disk")" 1
 generic=/dev/$(ls "/sys/block/${disk##*/}/device/scsi_generic")
 equal "WRITE(10)" "$(sense -s 512 -i "$LAB_STATE/block" "$generic" 2a 00 00 00 00 00 00 00 01 00)" 7/2700
 check "it reads" limit 30 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
-on_host "rbd status rbd/ns1/image" | grep -q 'Watchers: none' || fail "a read-only image has a watcher"
+on_host "rbd status rbd/ns1/image" | grep -q 'watcher=' || fail "a read-only image is served and nothing watches it"
+if on_host "rbd rm --no-progress rbd/ns1/image"; then fail "an image that is served read-only can be removed"; fi
+say "ok: an image that is served read-only cannot be removed"
 remove_lun n
 lun_file namespace "lun: n" "read_only: false"
 make_lun n rbd/rbd/ns1/image "$bytes"
