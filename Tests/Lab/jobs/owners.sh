@@ -9,21 +9,26 @@ first=$daemon_pid
 image_on_disk a "$bytes"
 make_lun a "$(file_config "$image")" "$bytes"
 attach a
+descriptors() { ls "/proc/$first/fd" | wc -l; }
+before=$(descriptors)
 make_lun m mem/m "$bytes"
+equal "descriptors of a LUN: its node and its ring" $(($(descriptors) - before)) 2
 fio --name=w --filename="$disk" --rw=randwrite --bs=16k --size=60M --iodepth=16 --ioengine=libaio --direct=1 \
-    --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --time_based --runtime=10 --eta=never --output="$LAB_STATE/fio.log" &
+    --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --time_based --runtime=8 --eta=never --output="$LAB_STATE/fio.log" &
 fio_pid=$!
 sleep 1
 setsid "$LAB_DAEMON_PROGRAM" --lock-file /run/other.lock --no-dbus > "$LAB_SHARE/second.log" 2>&1 &
 second=$!
-for _ in $(seq 1 60); do
-    sleep 0.1
-    for name in a m; do
-        [[ $(< "$(device_directory "$name")/action/block_dev") == unblocked ]] || fail "$name was blocked beside a second daemon"
+gates=("$(device_directory a)/action/block_dev" "$(device_directory m)/action/block_dev")
+watched=$((SECONDS + 5))
+while ((SECONDS <= watched)); do
+    sleep 0.2
+    for gate in "${gates[@]}"; do
+        [[ $(< "$gate") == unblocked ]] || fail "$gate: blocked beside a second daemon"
     done
     [[ $(< "$block_netlink") != [Y1] ]] || fail "the second daemon blocks netlink"
 done
-grep -c 'another process has its node' "$LAB_SHARE/second.log" > /dev/null || fail "the second daemon does not say why it leaves them alone"
+until_true 20 grep -q 'another process has its node' "$LAB_SHARE/second.log" || fail "the second daemon does not say why it leaves them alone"
 grep -q 'another TCMU daemon is at work' "$LAB_SHARE/second.log" || fail "the second daemon resets netlink"
 make_lun n mem/n "$bytes"
 remove_lun n
@@ -45,9 +50,33 @@ make_lun after mem/after "$bytes"
 remove_lun after
 bounded 20 rmdir "$(device_directory alien)" || fail "the refused device cannot be removed"
 
-# --- a standard error that nobody reads ---
 remove_lun a
 remove_lun m
+
+# --- nor does one in a saved configuration: targetctl restores all the others ---
+# It clears what is there before.
+if [[ -z ${LAB_HOST:-} ]]; then
+    mkdir -p /etc/rtslib-fb-target/{pr,alua,backup}
+    image_file first "$bytes"
+    image_file second "$bytes"
+    saved() { printf '{"plugin":"user","name":"%s","config":"%s","size":%d,"wwn":"%s"}' "$1" "$2" "$bytes" "$(serial_of "$1")"; }
+    printf '{"fabric_modules":[],"targets":[],"storage_objects":[%s,%s,%s]}\n' "$(saved alien qcow//nowhere/image)" \
+        "$(saved first "file/${image%/*}/first.img")" "$(saved second "file/$image")" > "$LAB_STATE/saved.json"
+    began=$SECONDS
+    bounded 40 targetctl restore "$LAB_STATE/saved.json" > "$LAB_STATE/restored" 2>&1 || fail "targetctl restore (status $?): $(< "$LAB_STATE/restored")"
+    ((SECONDS - began <= 20)) || fail "restored only after $((SECONDS - began)) s"
+    grep -q 'Could not create StorageObject alien' "$LAB_STATE/restored" || fail "nothing is said of alien: $(< "$LAB_STATE/restored")"
+    say "ok: targetctl restore ended after $((SECONDS - began)) s"
+    for name in first second; do
+        directory=$(echo "$target"/core/user_*/"$name")
+        hba_of[$name]=$(basename "${directory%/*}")
+        attach "$name"
+        check "$name reads" limit 20 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
+        remove_lun "$name"
+    done
+fi
+
+# --- a standard error that nobody reads ---
 stop_daemon
 mkfifo "$LAB_STATE/err"
 cat "$LAB_STATE/err" > "$LAB_STATE/drained.log" &
@@ -58,7 +87,14 @@ until_true 30 daemon_listens || fail "the daemon does not listen"
 make_lun a mem/a "$bytes"
 attach a
 kill -STOP "$reader"
-for _ in $(seq 1 1200); do kill -USR1 "$daemon_pid"; sleep 0.003; done
+# F_SETPIPE_SZ: no more than a page.
+perl -e 'open(P, "+<", $ARGV[0]) && fcntl(P, 1031, 4096) or exit 1' "$LAB_STATE/err" || fail "the pipe keeps its size"
+log_is_full() {
+    kill -USR1 "$daemon_pid"
+    perl -MFcntl -e 'sysopen(P, $ARGV[0], O_WRONLY | O_NONBLOCK) or exit 1; exit(defined(syswrite(P, "x" x 64)) ? 1 : 0)' "$LAB_STATE/err"
+}
+# Lines of status; the daemon's thread waits with a line that does not fit, and so does this.
+until_true 30 log_is_full || fail "the pipe does not fill"
 check "a LUN reads beside a log that nobody reads" limit 15 dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
 make_lun b mem/b "$bytes"
 remove_lun b
@@ -75,7 +111,8 @@ daemon_pid=
 start_daemon
 make_lun before mem/before "$bytes"
 remove_lun before
-rmdir "$target"/core/user_77* 2> /dev/null
+# Those of targetctl as well: a backstore's directory keeps the module.
+rmdir "$target"/core/user_* 2> /dev/null
 check "target_core_user is taken out" limit 20 modprobe -r target_core_user
 until_true 10 eval 'daemon_log | grep -q "target_core_user was taken out"' || fail "the daemon does not hear that its module has gone"
 check "target_core_user is loaded again" limit 20 modprobe target_core_user
