@@ -15,37 +15,64 @@ extension ConfigFSTree {
     ///
     /// - Throws: if anything there cannot be read. What goes meanwhile is taken as gone.
     public func hasReadOnlyMapping(of backstore: Backstore) throws(ConfigFSError) -> Bool {
-        for fabric in try present(root) where fabric != "core" {
-            for target in try present(root.appending(fabric)) {
-                let directory = root.appending(fabric).appending(target)
-                for group in try present(directory) where group.utf8.starts(with: "tpgt_".utf8) {
-                    if try hasReadOnlyMapping(of: backstore, in: directory.appending(group)) { return true }
-                }
-            }
+        for (group, units) in try offers(of: backstore) {
+            if try givesReadOnly(group) { return true }
+            for mapped in try mappings(of: units, in: group)
+            where try isSet(mapped.appending("write_protect")) { return true }
         }
         return false
     }
 
-    private func hasReadOnlyMapping(of backstore: Backstore, in group: FilePath) throws(ConfigFSError) -> Bool {
-        var units: Set<String> = []
-        for unit in try present(group.appending("lun")) {
-            let place = [backstore.name.hbaDirectory, backstore.name.name]
-            if try links(in: group.appending("lun").appending(unit)).contains(where: { $0.suffix(2) == place[...] })
-            {
-                units.insert(unit)
+    /// How many sessions initiators have open through which they reach a device, as far as the kernel tells: those of
+    /// initiators without an entry in `acls`, one for each entry that has any, and the nexus of fabrics that have but one.
+    public func sessions(of backstore: Backstore) throws(ConfigFSError) -> Int {
+        var count = 0
+        for (group, units) in try offers(of: backstore) {
+            count += try bytes(group.appending("dynamic_sessions")).split { $0 == 0 || $0 == UInt8(ascii: "\n") }
+                .count
+            if try !bytes(group.appending("nexus")).isEmpty { count += 1 }
+            for mapped in try mappings(of: units, in: group) {
+                let info = try bytes(mapped.removingLastComponent().appending("info"))
+                if !info.isEmpty, !info.starts(with: "No active".utf8) { count += 1 }
             }
         }
-        if units.isEmpty { return false }
-        if try givesReadOnly(group) { return true }
+        return count
+    }
+
+    /// Every portal group of every fabric that offers a device, and the names of the LUNs that are it.
+    private func offers(of backstore: Backstore) throws(ConfigFSError) -> [(group: FilePath, units: Set<String>)] {
+        var offers: [(group: FilePath, units: Set<String>)] = []
+        let place = [backstore.name.hbaDirectory, backstore.name.name]
+        for fabric in try present(root) where fabric != "core" {
+            for target in try present(root.appending(fabric)) {
+                let directory = root.appending(fabric).appending(target)
+                for group in try present(directory) where group.utf8.starts(with: "tpgt_".utf8) {
+                    let path = directory.appending(group)
+                    var units: Set<String> = []
+                    for unit in try present(path.appending("lun")) {
+                        let links = try links(in: path.appending("lun").appending(unit))
+                        if links.contains(where: { $0.suffix(2) == place[...] }) { units.insert(unit) }
+                    }
+                    if !units.isEmpty { offers.append((path, units)) }
+                }
+            }
+        }
+        return offers
+    }
+
+    /// The mapped LUNs of a portal group, of all its initiators, that lead to one of `units`.
+    private func mappings(of units: Set<String>, in group: FilePath) throws(ConfigFSError) -> [FilePath] {
+        var mappings: [FilePath] = []
         for initiator in try present(group.appending("acls")) {
             let list = group.appending("acls").appending(initiator)
             for mapped in try present(list) where mapped.utf8.starts(with: "lun_".utf8) {
                 let directory = list.appending(mapped)
-                guard try isSet(directory.appending("write_protect")) else { continue }
-                if try links(in: directory).contains(where: { units.contains($0.last ?? "") }) { return true }
+                if try links(in: directory).contains(where: { units.contains($0.last ?? "") }) {
+                    mappings.append(directory)
+                }
             }
         }
-        return false
+        return mappings
     }
 
     /// Whether initiators without an entry in `acls` get their LUNs read-only, and there can be such.
@@ -60,7 +87,7 @@ extension ConfigFSTree {
     // MARK: - What may go while it is looked at
 
     /// The names in a directory; none where it is not there (any longer), or is a file.
-    private func present(_ directory: FilePath) throws(ConfigFSError) -> [String] {
+    func present(_ directory: FilePath) throws(ConfigFSError) -> [String] {
         do throws(ConfigFSError) {
             return try directoryEntries(directory)
         } catch {
@@ -75,8 +102,11 @@ extension ConfigFSTree {
         do throws(ConfigFSError) {
             return try AttributeFile(path: path).bytes()
         } catch {
-            guard case .unreadable(.noSuchFileOrDirectory) = error.reason else { throw error }
-            return []
+            switch error.reason {
+            // ENODEV: a nexus that has not been made.
+            case .unreadable(.noSuchFileOrDirectory), .unreadable(.operationNotSupportedByDevice): return []
+            default: throw error
+            }
         }
     }
 

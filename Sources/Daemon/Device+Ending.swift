@@ -19,6 +19,8 @@ extension Device {
             await self.answerRemoved()
         }
         defer { answering.cancel() }
+        // Behind the answer, whichever way it ends.
+        defer { Task(executorPreference: ControlThread.shared) { await self.forgetModes() } }
         switch life.removed() {
         case .drain:
             guard await drain(atMost: limit) else {

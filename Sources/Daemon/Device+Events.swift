@@ -52,6 +52,8 @@ extension Device {
             logger.critical("\(label): impossible ring: \(error). The unit is blocked and its ring reset")
             if life.ringLost() == .recover { startRecovery() }
         case .factsNeeded(let request): startReadingFacts(request)
+        case .modeParametersChanged(let parameters):
+            Task(executorPreference: ControlThread.shared) { await self.keep(parameters) }
         case .accessStatesWanted(let plan):
             Task(executorPreference: ControlThread.shared) { await self.changeAccessStates(plan) }
         case .ringGone:

@@ -46,7 +46,7 @@ actor Device {
     /// The unit's times, until they have been checked against each other.
     var uncheckedTimeouts: TimeoutLadder.Settings?
     /// What configfs could not tell, told once each.
-    private var toldAboutFacts: Set<String> = []
+    var toldAboutFacts: Set<String> = []
     private var isReadingFacts = false
     /// What has been asked since the reading under way began.
     private var wantedFacts: FactsRequest?
@@ -64,6 +64,8 @@ actor Device {
     var blockBytes: UInt64 = 512
     /// What its file of `luns.d` said when it was opened.
     var settings = LUNSettings()
+    /// Where its mode parameters are kept, once they are.
+    var modesFile: FilePath?
     /// The last word of the backend's keeper.
     var availability = BackendAvailability.ready
 
@@ -185,6 +187,7 @@ actor Device {
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
         blockBytes = opened.blockBytes
         settings = opened.settings
+        modesFile = opened.modesFile
         uncheckedTimeouts = opened.timeouts
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)

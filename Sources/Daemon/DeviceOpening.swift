@@ -29,6 +29,8 @@ struct OpenedDevice: Sendable {
     var timeouts = TimeoutLadder.Settings()
     /// What its file of `luns.d` says.
     var settings = LUNSettings()
+    /// Where its mode parameters are kept, once they are.
+    var modesFile: FilePath?
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
 }
@@ -62,7 +64,12 @@ struct DeviceOpening: Sendable {
             let device = try Self.configuration(node.name.configuration)
             let resources = try self.claim(for: device.subtype)
             defer { withExtendedLifetime(resources) {} }
-            let profile = try profile(node, claim, device)
+            var profile = try profile(node, claim, device)
+            let modeStore = ModeStore(
+                directory: service.runDirectory, backstore: try backstore(of: node),
+                configuration: node.name.configuration)
+            // Whether the device is new to this daemon or not: another one may have served it since it was announced.
+            profile.keptModes = claim.whileHeld { modeStore.read() } ?? nil
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
             var found = try settings(of: device, node)
@@ -73,7 +80,7 @@ struct DeviceOpening: Sendable {
                     was longer, its end is cut off, and another image or user may be meant. Expected a shorter text
                     """)
             }
-            let opened: OpenedDevice
+            var opened: OpenedDevice
             switch device.subtype {
             case "mem": opened = try openMemory(claim, profile, device, report)
             case "file": opened = try openFile(claim, profile, device, report)
@@ -82,6 +89,7 @@ struct DeviceOpening: Sendable {
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
+            opened.modesFile = modeStore.file
             return .success(opened.saying(sizing).with(found))
         } catch {
             return .failure(error)

@@ -55,6 +55,11 @@ struct TCMUService: Service {
         // Nobody waits for these. The first one also without the option: the daemon before may have had it. A status may
         // hang with the loop it asks.
         Task(executorPreference: ControlThread.shared) { await portalGroups.recover() }
+        // Devices that went while no daemon was there to see it.
+        let (runDirectory, tree) = (configuration.runDirectory, ConfigFSTree(mountedAt: configuration.configFSRoot))
+        Task(executorPreference: ControlThread.shared) {
+            _ = await BlockingCall.run("prune") { ModeStore.prune(runDirectory, tree: tree) }
+        }
         let reporting = Task(executorPreference: ControlThread.shared) { await reportStatus(of: table) }
         defer { reporting.cancel() }
         // Nor for this one: what came before may take its time, and events are heard meanwhile.

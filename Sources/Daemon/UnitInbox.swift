@@ -82,7 +82,7 @@ extension UnitEvent {
     enum Line: Hashable, CaseIterable {
         case taskManagement, late, lateAnswered, unsupported, buffer, segments, erasure, space, backend, remark
         /// Not of an event, but of what it leads to.
-        case accessStates, facts
+        case accessStates, modes, facts
 
         /// What is counted when lines are left out.
         var words: String {
@@ -98,6 +98,7 @@ extension UnitEvent {
             case .backend: "errors of the backend"
             case .remark: "remarks of the backend"
             case .accessStates: "changes of access states"
+            case .modes: "changes of mode parameters"
             case .facts: "failures to read configfs"
             }
         }
@@ -114,7 +115,7 @@ extension UnitEvent {
         case .ringFailed: .latest(.ring)
         case .ringGone: .latest(.ringGone)
         case .factsNeeded: .latest(.facts)
-        case .accessStatesWanted: .each
+        case .accessStatesWanted, .modeParametersChanged: .each
         case .backend(.availability): .latest(.availability)
         case .backend(.sizeDiffers): .latest(.size)
         case .backend(.remark): .line(.remark)

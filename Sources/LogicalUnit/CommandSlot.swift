@@ -29,6 +29,8 @@ enum Stage: UInt8 {
     /// WRITE with FUA on a backend without it: a flush follows.
     case writeThenFlush
     case flush
+    /// MODE SELECT has left WCE at 0: what was answered before is made durable.
+    case modeFlush
     /// COMPARE AND WRITE by the backend in one step.
     case nativeCompareAndWrite
     /// COMPARE AND WRITE by the unit: the present content is being read, then the new one written, and made durable.
@@ -52,7 +54,7 @@ enum Stage: UInt8 {
     var isExclusive: Bool {
         switch self {
         case .compareRead, .orRead, .stepAlone, .erase: true
-        case .read, .readFlush, .write, .writeThenFlush, .flush, .nativeCompareAndWrite, .compareWrite,
+        case .read, .readFlush, .write, .writeThenFlush, .flush, .modeFlush, .nativeCompareAndWrite, .compareWrite,
             .compareFlush, .prefetch, .survey, .step:
             false
         }
@@ -65,8 +67,8 @@ enum Stage: UInt8 {
     var isRead: Bool {
         switch self {
         case .read, .readFlush, .compareRead, .orRead, .survey, .prefetch: true
-        case .write, .writeThenFlush, .flush, .nativeCompareAndWrite, .compareWrite, .compareFlush, .step,
-            .stepAlone, .erase:
+        case .write, .writeThenFlush, .flush, .modeFlush, .nativeCompareAndWrite, .compareWrite, .compareFlush,
+            .step, .stepAlone, .erase:
             false
         }
     }
@@ -75,7 +77,7 @@ enum Stage: UInt8 {
     var changesMedium: Bool? {
         switch self {
         case .write, .writeThenFlush, .nativeCompareAndWrite, .compareWrite: true
-        case .read, .readFlush, .flush, .compareRead, .compareFlush, .orRead, .prefetch, .survey: false
+        case .read, .readFlush, .flush, .modeFlush, .compareRead, .compareFlush, .orRead, .prefetch, .survey: false
         case .step, .stepAlone, .erase: nil
         }
     }

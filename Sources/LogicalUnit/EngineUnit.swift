@@ -34,6 +34,11 @@ public protocol ControlledUnit: ServiceableUnit {
     ///   - facts: what configfs says since; nil if it could not be read.
     func accessStatesChanged(_ succeeded: Bool, _ facts: BackstoreFacts?)
 
+    /// Mode parameters that the unit wants kept are kept, or cannot be.
+    ///
+    /// - Parameter isShared: more than one initiator uses the unit.
+    func modeParametersKept(_ succeeded: Bool, isShared: Bool)
+
     /// Reads or writes for another unit of the copy group.
     func serve(_ request: PeerRequest)
 
@@ -198,6 +203,11 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public func accessStatesChanged(_ succeeded: Bool, _ facts: BackstoreFacts?) {
         unit?.pointee.accessStatesChanged(succeeded, facts, now: CoarseClock.milliseconds)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func modeParametersKept(_ succeeded: Bool, isShared: Bool) {
+        unit?.pointee.modeParametersKept(succeeded, isShared: isShared)
     }
 
     /// As ``ControlledUnit`` says.

@@ -171,6 +171,7 @@ extension LogicalUnit where Backend: ~Copyable {
         let stage = record.pointee.stage
         if stage == .step { return stepEnded(command, result) }
         guard result.isSuccess else {
+            if stage == .modeFlush { modeFlushEnded(succeeded: false) }
             if stage == .nativeCompareAndWrite && result.isMiscompare {
                 return finish(command, .check(.miscompareDuringVerify(at: result.detail)))
             }
@@ -197,6 +198,9 @@ extension LogicalUnit where Backend: ~Copyable {
                 command,
                 backend.readMedium(record.pointee.extent, into: slots.segments(slot), ticket: slots.ticket(slot)))
         case .flush, .prefetch: finish(command, .good)
+        case .modeFlush:
+            modeFlushEnded(succeeded: true)
+            finish(command, .good)
         case .compareRead: compareAndWriteSecondHalf(command)
         case .compareWrite, .compareFlush, .nativeCompareAndWrite:
             noteSpaceUsed(record.pointee.extent.length)

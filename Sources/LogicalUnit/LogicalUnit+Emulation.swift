@@ -31,23 +31,6 @@ extension LogicalUnit where Backend: ~Copyable {
         }
     }
 
-    /// MODE SELECT: takes what may be changed, and refuses a list that would change anything else.
-    ///
-    /// The daemon does not learn which initiator a command came from, so that there is no unit attention for the
-    /// others.
-    mutating func modeSelect(_ command: consuming PendingCommand, _ select: ModeSelect) {
-        let list = parameterList(command.slot, length: Int(select.parameterListLength))
-        let wasCached = modes.writeCacheEnabled
-        let sense = list.withUnsafeBytes { modes.select(select, delivered: $0, capacity: profile.capacity) }
-        isWriteProtected = modes.isWriteProtected
-        if let sense { return finish(command, .check(sense)) }
-        guard wasCached && !modes.writeCacheEnabled else { return sendNothing(command) }
-        // From now on every write is durable before its answer; so must be those answered before.
-        zeroRest(command.slot, from: 0)
-        slots[command.slot].pointee.stage = .flush
-        settle(command, backend.flush(ticket: slots.ticket(command.slot)))
-    }
-
     /// A copy of the parameter list in a command's data buffer, as far as it came: what is checked is what is done,
     /// though the initiator's side may still write to the buffer.
     ///

@@ -156,7 +156,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .step: continueLong(command, admitted: true)
         case .nativeCompareAndWrite: beginNativeCompareAndWrite(command)
         case .write, .writeThenFlush: settle(command, submitWrite(slot, extent, stage: .write))
-        case .flush, .compareWrite, .compareFlush, .prefetch, .survey:
+        case .flush, .modeFlush, .compareWrite, .compareFlush, .prefetch, .survey:
             preconditionFailure("a command at \(slots[slot].pointee.stage) waits for no blocks")
         }
     }

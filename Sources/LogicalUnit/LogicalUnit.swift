@@ -83,6 +83,11 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var weightInFlight: UInt64 = 0
     /// The mode parameters, as MODE SELECT has left them.
     var modes: ModePages
+    /// A MODE SELECT under way.
+    var modeChange: ModeChange?
+    /// A cache may hold writes answered while WCE was 1, or by an earlier daemon: the next MODE SELECT that leaves WCE at 0
+    /// flushes, until a flush succeeds.
+    var owesFlush = true
     /// Writes are refused, by the backend or by SWP.
     var isWriteProtected: Bool
     /// What stands between initiators and the medium; ``UnitCondition/isClear`` nearly always.
@@ -118,8 +123,10 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     ) {
         let advertisement = Advertisement(profile: profile, capabilities: backend.capabilities)
         self.advertisement = advertisement
-        modes = advertisement.modePages
-        isWriteProtected = advertisement.modePages.isWriteProtected
+        var modes = advertisement.modePages
+        if let kept = profile.keptModes { modes.parameters = kept }
+        self.modes = modes
+        isWriteProtected = modes.isWriteProtected
         self.backend = backend
         saysLength = ring.features.contains(.readLength)
         self.ring = consume ring

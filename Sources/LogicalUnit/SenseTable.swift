@@ -75,7 +75,7 @@ public enum SenseTable {
         // Nothing has been written yet.
         case .read, .readFlush, .compareRead, .orRead, .prefetch, .survey: false
         // The same bytes again.
-        case .write, .writeThenFlush, .flush: false
+        case .write, .writeThenFlush, .flush, .modeFlush: false
         // LongRun.isRepeatable
         case .step, .stepAlone, .erase: false
         }

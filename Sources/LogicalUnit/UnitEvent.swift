@@ -12,6 +12,9 @@ public enum UnitEvent: Sendable {
     /// Commands wait for configfs to be read, by a reading that begins after this: tell
     /// ``ControlledUnit/deliver(_:for:)``, whether it succeeded or not.
     case factsNeeded(FactsRequest)
+    /// MODE SELECT changes these: keep them as long as the device lives and tell
+    /// ``ControlledUnit/modeParametersKept(_:isShared:)``, whether it succeeded or not.
+    case modeParametersChanged(ModeParameters)
     /// Access states of target port groups are to change: write them to configfs and tell
     /// ``ControlledUnit/accessStatesChanged(_:_:)``, whether it succeeded or not.
     case accessStatesWanted(AccessStatePlan)

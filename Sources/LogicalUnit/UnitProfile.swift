@@ -28,6 +28,8 @@ public struct UnitProfile: Sendable {
     public var isHeldToExclusion = true
     /// Milliseconds that a command waits for configfs to be read.
     public var factsPatience = Limits.identityPatience
+    /// Mode parameters that an earlier daemon was given by MODE SELECT; nil for those of a device just made.
+    public var keptModes: ModeParameters?
     /// Its place in the group.
     let copyIdentity = CopyIdentity()
 

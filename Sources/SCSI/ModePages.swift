@@ -1,7 +1,7 @@
 /// The mode parameters of a unit (SPC-4 7.5, SBC-3 6.4): what MODE SENSE shows, and what MODE SELECT may change.
 ///
-/// A value: the unit keeps one and shares it between all initiators. Nothing is saved, so that ``default`` values are
-/// those of a unit just opened.
+/// A value: the unit keeps one and shares it between all initiators. Nothing is saved over reboots, so that
+/// ``default`` values are those of a unit just made.
 public struct ModePages: Sendable, Equatable, BitwiseCopyable {
     /// WCE: writes may be acknowledged out of a volatile cache, which SYNCHRONIZE CACHE empties.
     public var writeCacheEnabled: Bool

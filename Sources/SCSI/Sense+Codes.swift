@@ -101,6 +101,9 @@ extension Sense {
     /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED.
     public static let implicitAsymmetricAccessStateTransitionFailed = Sense(.unitAttention, 0x2A, 0x07)
 
+    /// MODE PARAMETERS CHANGED.
+    public static let modeParametersChanged = Sense(.unitAttention, 0x2A, 0x01)
+
     /// CAPACITY DATA HAS CHANGED.
     public static let capacityDataHasChanged = Sense(.unitAttention, 0x2A, 0x09)
 

@@ -1,6 +1,6 @@
 public import BlockBackend
 public import LogicalUnit
-internal import SCSI
+public import SCSI
 internal import Synchronization
 internal import TCMURing
 
@@ -46,6 +46,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///   - spin: nanoseconds for which the loop may watch for work.
     ///   - heldToExclusion: changes of the medium without Data-Out wait for `facts`, which say whom LIO excludes. Off, no
     ///     LIO is there, and they begin at once.
+    ///   - keptModes: what MODE SELECT left before the unit was opened.
     ///   - factsPatience: milliseconds for which commands wait for `facts`.
     ///   - group: units that copy to each other; the unit is known there at once.
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
@@ -55,7 +56,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         commandTimeout: Int64? = nil,
         name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
         spin: Int64 = 0, heldToExclusion: Bool = false,
-        factsPatience: Int64 = Limits.identityPatience
+        factsPatience: Int64 = Limits.identityPatience, keptModes: ModeParameters? = nil
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
@@ -68,6 +69,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         profile.spinLimit = spin
         profile.isHeldToExclusion = heldToExclusion
         profile.factsPatience = factsPatience
+        profile.keptModes = keptModes
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }
@@ -77,6 +79,9 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         events.deliver = { facts in loop.post(controlled) { controlled.deliver(facts) } }
         events.tellChanged = { succeeded, facts in
             loop.post(controlled) { controlled.accessStatesChanged(succeeded, facts) }
+        }
+        events.tellKept = { succeeded, isShared in
+            loop.post(controlled) { controlled.modeParametersKept(succeeded, isShared: isShared) }
         }
         try await loop.attach(unit)
         if let group {
@@ -119,7 +124,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         await loop.detach(unit)
         unit.closeBackend()
         if ownsLoop { await loop.stop() }
-        (events.deliver, events.tellChanged) = (nil, nil)
+        (events.deliver, events.tellChanged, events.tellKept) = (nil, nil, nil)
     }
 }
 
@@ -129,6 +134,11 @@ public final class UnitEventLog: Sendable {
         var events: [UnitEvent] = []
         var deliver: (@Sendable (BackstoreFacts?) -> Void)?
         var tellChanged: (@Sendable (Bool, BackstoreFacts?) -> Void)?
+        var tellKept: (@Sendable (Bool, Bool) -> Void)?
+        /// Whether mode parameters can be kept; nil leaves the unit without an answer.
+        var keepsModes: Bool? = true
+        /// Several initiators use the unit.
+        var isShared = false
         /// How the next change of access states goes, and what configfs says then; nil leaves it without an answer.
         var change: (succeeded: Bool, facts: BackstoreFacts?)?
         var facts: BackstoreFacts?
@@ -152,9 +162,19 @@ public final class UnitEventLog: Sendable {
         set { state.withLock { $0.tellChanged = newValue } }
     }
 
+    /// Where it is told that mode parameters are kept; set once the unit exists.
+    var tellKept: (@Sendable (Bool, Bool) -> Void)? {
+        get { state.withLock { $0.tellKept } }
+        set { state.withLock { $0.tellKept = newValue } }
+    }
+
     func take(_ event: UnitEvent) {
         let answer = state.withLock { state -> (@Sendable () -> Void)? in
             state.events.append(event)
+            if case .modeParametersChanged = event, let tell = state.tellKept, let succeeded = state.keepsModes {
+                let isShared = state.isShared
+                return { tell(succeeded, isShared) }
+            }
             if case .accessStatesWanted = event, let tell = state.tellChanged, let change = state.change {
                 state.change = nil
                 state.facts = change.facts
@@ -179,6 +199,12 @@ public final class UnitEventLog: Sendable {
     /// From now on configfs says so.
     public func answerFacts(_ facts: BackstoreFacts?) {
         state.withLock { $0.facts = facts }
+    }
+
+    /// Whether mode parameters can be kept from now on, nil leaves the unit without an answer; and whether several
+    /// initiators use it.
+    public func keepModes(_ succeeded: Bool?, isShared: Bool = false) {
+        state.withLock { ($0.keepsModes, $0.isShared) = (succeeded, isShared) }
     }
 
     /// The next change of access states goes so, at once, and configfs says `facts` from then on.

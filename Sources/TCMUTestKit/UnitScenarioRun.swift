@@ -143,6 +143,8 @@ final class UnitScenarioRun {
                 unit.deliver(scenario.facts == .unreadable ? nil : scenario.backstoreFacts)
             } else if events.takeStatesWanted() {
                 unit.accessStatesChanged(scenario.facts != .unreadable, scenario.backstoreFacts)
+            } else if events.takeModesChanged() {
+                unit.modeParametersKept(scenario.facts != .unreadable, isShared: scenario.facts == .withPort)
             } else if next == .idle {
                 return
             }
@@ -213,12 +215,14 @@ final class ScenarioEvents: @unchecked Sendable {
     // SAFETY: a run has one thread.
     private var factsWanted = false
     private var statesWanted = false
+    private var modesChanged = false
     private(set) var description = ""
 
     func take(_ event: UnitEvent) {
         switch event {
         case .factsNeeded: factsWanted = true
         case .accessStatesWanted: statesWanted = true
+        case .modeParametersChanged: modesChanged = true
         case .ringFailed(let error): description = "\(error)"
         default: break
         }
@@ -227,6 +231,11 @@ final class ScenarioEvents: @unchecked Sendable {
     func takeStatesWanted() -> Bool {
         defer { statesWanted = false }
         return statesWanted
+    }
+
+    func takeModesChanged() -> Bool {
+        defer { modesChanged = false }
+        return modesChanged
     }
 
     func takeFactsWanted() -> Bool {

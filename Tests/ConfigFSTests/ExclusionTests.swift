@@ -99,4 +99,25 @@ struct ExclusionTests {
         #expect(try !hasReadOnlyMapping(tree))
         #expect(try !hasReadOnlyMapping(TemporaryTree()))
     }
+
+    @Test("sessions: of named initiators, of others, and of fabrics with one nexus")
+    func sessions() throws {
+        let tree = tree(["dynamic_sessions": "iqn.j\n\0iqn.k\n\0"])
+        let name = try #require(BackstoreName(hba: 3, name: "disk"))
+        let configFS = ConfigFSTree(mountedAt: FilePath(tree.path))
+        func count() throws -> Int { try configFS.sessions(of: configFS.backstore(name)) }
+        #expect(try count() == 2)
+        map(tree, 0, to: 3)
+        let initiator = "target/iscsi/iqn.2026-01.com.example:t/tpgt_1/acls/iqn.i"
+        tree.write("No active iSCSI Session for Initiator Endpoint: iqn.i\n", to: "\(initiator)/info")
+        #expect(try count() == 2)
+        tree.write("InitiatorName: iqn.i\n", to: "\(initiator)/info")
+        #expect(try count() == 3)
+        let loop = "target/loopback/naa.5001405000000001/tpgt_1"
+        tree.link("../../../../../../../target/core/user_3/disk", at: "\(loop)/lun/lun_0/a")
+        #expect(try count() == 3)
+        tree.write("naa.5001405000000002\n", to: "\(loop)/nexus")
+        #expect(try count() == 4)
+        #expect(try configFS.sessions(of: configFS.backstore(#require(BackstoreName(hba: 4, name: "disk")))) == 2)
+    }
 }

@@ -54,6 +54,7 @@ final class KernelTree: Sendable {
         configuration.configFSRoot = FilePath(path).appending("config")
         configuration.deviceRoot = FilePath(path).appending("dev")
         configuration.lockFile = FilePath(path).appending("lock")
+        configuration.runDirectory = FilePath(path).appending("run")
         configuration.lunDirectory = FilePath(path).appending("luns.d")
         return configuration
     }

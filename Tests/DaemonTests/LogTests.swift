@@ -95,23 +95,27 @@ struct LogTests {
         let inbox = UnitInbox()
         inbox.put(.ringFailed(.inOrderOnly))
         inbox.put(.backend(.availability(.recovering(errno: 110))))
+        inbox.put(
+            .modeParametersChanged(
+                ModeParameters(writeCacheEnabled: false, softwareWriteProtect: false, descriptorSense: false)))
         for number in 0..<10_000 {
             inbox.put(.taskManagement("LOGICAL UNIT RESET", commands: number))
             inbox.put(.factsNeeded(FactsRequest(number: UInt64(number), wantsExclusion: number == 5)))
         }
         inbox.put(.backend(.availability(.ready)))
         let (events, missed) = inbox.take()
-        #expect(events.count == UnitInbox.linesOfAKind + 3)
+        #expect(events.count == UnitInbox.linesOfAKind + 4)
         #expect(missed == [.taskManagement: 10_000 - UnitInbox.linesOfAKind])
         let kept = events.compactMap { event -> String? in
             switch event {
             case .ringFailed: "ring"
+            case .modeParametersChanged: "modes"
             case .factsNeeded(let request): request.wantsExclusion ? "facts \(request.number)" : "lost"
             case .backend(.availability(let availability)): availability == .ready ? "ready" : "away"
             default: nil
             }
         }
-        #expect(kept == ["ring", "facts 9999", "ready"], "the last word on how things stand")
+        #expect(kept == ["ring", "modes", "facts 9999", "ready"], "the last word on how things stand")
         #expect(inbox.take().events.isEmpty)
     }
 

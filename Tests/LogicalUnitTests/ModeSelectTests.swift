@@ -1,6 +1,7 @@
 import BlockBackend
 import LogicalUnit
 import MemoryBackend
+import SCSI
 import TCMUTestKit
 import Testing
 
@@ -178,6 +179,123 @@ struct ModeSelectTests {
     func noCache() async throws {
         let rig = try await UnitRig.start(MemoryBackend.open(size: Self.size))
         #expect(try Self.change(rig, page: 0x08, set: [2: 0x04]).codes == [5, 0x26, 0])
+        await rig.stop()
+    }
+
+    // MARK: - Kept over daemons
+
+    private static let busy: UInt8 = 0x08
+
+    /// What the unit has asked to be kept.
+    private func asked(_ rig: UnitRig<ScriptedBackend>) -> [ModeParameters] {
+        rig.events.all.compactMap {
+            if case .modeParametersChanged(let parameters) = $0 { parameters } else { nil }
+        }
+    }
+
+    @Test("Parameters count, and GOOD is told, when they are kept; one that changes nothing need not be")
+    func keptFirst() async throws {
+        let script = BackendScript(size: Self.size, capabilities: Backends.cached())
+        let rig = try await UnitRig.start(ScriptedBackend(script))
+        let unit: any ControlledUnit = rig.unit
+        rig.events.keepModes(nil)
+        let modes = try rig.run(InitiatorCDB.modeSense6(page: 0x08), dataInLength: 255).dataIn
+        let same = InitiatorCDB.modeParameters(Array(modes.dropFirst(4)))
+        let through = InitiatorCDB.modeParameters(Array(modes.dropFirst(4)), clear: [2: 0x04])
+        let select = InitiatorCDB.modeSelect6(parameterListLength: UInt8(same.count))
+        #expect(try rig.run(select, dataOut: same).status == 0)
+        #expect(asked(rig).isEmpty)
+        let id = try rig.send(select, dataOut: through)
+        #expect(await rig.events.wait { if case .modeParametersChanged = $0 { true } else { false } })
+        #expect(asked(rig).map(\.writeCacheEnabled) == [false])
+        #expect(try rig.run(InitiatorCDB.modeSense6(page: 0x08), dataInLength: 255).dataIn == modes, "not yet")
+        #expect(try rig.run(select, dataOut: through).status == Self.busy, "one at a time")
+        await rig.loop.run(unit) { unit.modeParametersKept(true, isShared: false) }
+        #expect(rig.ends(1)[id]?.status == 0)
+        #expect(script.operations.map(\.kind) == [.flush])
+        #expect(try rig.run(InitiatorCDB.modeSense6(page: 0x08), dataInLength: 255).dataIn[6] & 0x04 == 0)
+        await rig.stop()
+    }
+
+    @Test("Parameters that cannot be kept are refused and change nothing")
+    func notKept() async throws {
+        let script = BackendScript(size: Self.size, capabilities: Backends.cached())
+        let rig = try await UnitRig.start(ScriptedBackend(script))
+        rig.events.keepModes(false)
+        #expect(try Self.change(rig, page: 0x0A, set: [4: 0x08]).codes == Codes.tooShort)
+        #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).codes == Codes.tooShort)
+        #expect(try rig.run(InitiatorCDB.write10(1, 1), dataOut: Self.block).status == 0)
+        #expect(!script.operations.contains { $0.kind == .flush })
+        await rig.stop()
+    }
+
+    @Test("A unit begins with what was kept of it, but for a cache that it does not have")
+    func restored() async throws {
+        let kept = ModeParameters(writeCacheEnabled: false, softwareWriteProtect: true, descriptorSense: true)
+        let script = BackendScript(size: Self.size, capabilities: Backends.cached())
+        let rig = try await UnitRig.start(ScriptedBackend(script), keptModes: kept)
+        #expect(try rig.run(InitiatorCDB.modeSense6(page: 0x08), dataInLength: 255).dataIn[6] & 0x04 == 0)
+        let refused = try rig.run(InitiatorCDB.write10(1, 1), dataOut: Self.block)
+        #expect(Array(refused.sense.prefix(4)) == [0x72, 7, 0x27, 0])
+        #expect(try Self.change(rig, page: 0x0A, clear: [4: 0x08]).status == 0)
+        #expect(try rig.run(InitiatorCDB.write10(1, 1), dataOut: Self.block).status == 0)
+        #expect(
+            script.operations.map(\.kind) == [.flush, .write, .flush],
+            "MODE SELECT flushes what an earlier daemon left")
+        await rig.stop()
+        let cacheless = BackendScript(size: Self.size)
+        let other = try await UnitRig.start(
+            ScriptedBackend(cacheless),
+            keptModes: ModeParameters(
+                writeCacheEnabled: true, softwareWriteProtect: false, descriptorSense: false))
+        #expect(try other.run(InitiatorCDB.modeSense6(page: 0x08), dataInLength: 255).dataIn[6] & 0x04 == 0)
+        await other.stop()
+    }
+
+    @Test(
+        "Where several initiators use the unit, the next command is told; where one does, none",
+        arguments: [true, false])
+    func attention(_ isShared: Bool) async throws {
+        let rig = try await UnitRig.start(
+            ScriptedBackend(BackendScript(size: Self.size, capabilities: Backends.cached())))
+        rig.events.keepModes(true, isShared: isShared)
+        #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
+        #expect(try rig.run(InitiatorCDB.testUnitReady).codes == (isShared ? [6, 0x2A, 1] : nil))
+        #expect(try rig.run(InitiatorCDB.testUnitReady).status == 0)
+        await rig.stop()
+    }
+
+    @Test(
+        "WCE = 0 is not GOOD before a flush, however often MODE SELECT is sent again and by which daemon it was kept"
+    )
+    func flushOwed() async throws {
+        let kept = ModeParameters(writeCacheEnabled: false, softwareWriteProtect: false, descriptorSense: false)
+        for keptModes in [nil, kept] {
+            let script = BackendScript(size: Self.size, capabilities: Backends.cached())
+            let rig = try await UnitRig.start(ScriptedBackend(script), keptModes: keptModes)
+            script.fail(.flush, with: 16)
+            for _ in 0..<3 { #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == Self.busy) }
+            script.fail(.flush, with: 5)
+            #expect(try Self.change(rig, page: 0x0A, set: [2: 0x04]).status == 2, "another page's, too")
+            script.fail(.flush, with: nil)
+            let before = script.operations.count
+            #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
+            #expect(script.operations.dropFirst(before).map(\.kind) == [.flush])
+            #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == 0)
+            #expect(script.operations.count == before + 1, "nothing is owed any more")
+            #expect(asked(rig).count == (keptModes == nil ? 2 : 1), "kept once each")
+            await rig.stop()
+        }
+    }
+
+    @Test("MODE SELECT that switches the cache on again waits for no flush")
+    func nothingOwed() async throws {
+        let script = BackendScript(size: Self.size, capabilities: Backends.cached())
+        let rig = try await UnitRig.start(ScriptedBackend(script))
+        script.fail(.flush, with: 16)
+        #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == Self.busy)
+        #expect(try Self.change(rig, page: 0x08, set: [2: 0x04]).status == 0)
+        #expect(try Self.change(rig, page: 0x08, clear: [2: 0x04]).status == Self.busy)
         await rig.stop()
     }
 }

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # What a daemon's stop, start and sudden death must not do to a mounted file system or to running I/O.
 
-# restart_work DISK: needs the daemon running and the disk attached.
+# restart_work DISK [COMMAND…]: needs the daemon running and the disk attached; COMMAND is run after each start.
 restart_work() {
     local path=$1 mount=$LAB_STATE/mnt fio_pid
+    shift
     check "mkfs.ext4" limit 120 mkfs.ext4 -q "$path"
     check "mount" limit 60 mount "$path" "$mount"
     head -c 5000001 /dev/urandom > "$mount/before" || fail "write before the restart"
@@ -12,6 +13,7 @@ restart_work() {
 
     stop_daemon TERM
     start_daemon
+    "$@"
     check "write after an orderly restart" limit 60 dd if=/dev/urandom of="$mount/after" bs=1M count=4 conv=fsync
     check "umount after an orderly restart" limit 60 umount "$mount"
     blockdev --flushbufs "$path"
@@ -30,6 +32,7 @@ restart_work() {
     sleep 3
     kill -0 "$fio_pid" || fail "fio ended with the daemon: $(cat "$LAB_STATE/fio.log")"
     start_daemon
+    "$@"
     if ! bounded 200 wait_for_process "$fio_pid"; then fail "fio hangs after the daemon came back"; fi
     wait "$fio_pid" || fail "fio: $(tail -n 20 "$LAB_STATE/fio.log")"
     say "ok: fio survived the daemon's death, every block verified"
