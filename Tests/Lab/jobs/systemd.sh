@@ -1,7 +1,7 @@
 # The unit under a real systemd: it starts, outlives SIGHUP and kill -9, and is stopped only after what stands on its disks
 # init: systemd
 # timeout: 200
-ours || { say "the unit is this project's own; nothing to compare"; exit 0; }
+ours || { say "the unit is this project's own; nothing to compare"; return 0; }
 bytes=$((64 << 20))
 daemon_log() { journalctl --unit=tcmud --output=short-monotonic --no-pager; }
 property() { systemctl show --value --property="$1" tcmud.service; }
