@@ -18,6 +18,10 @@ commands of sg3-utils, both over iSCSI on loopback against one LUN ({sizes}). Ba
 `hw_max_sectors=1024` and `cmd_time_out=0`, as ceph-iscsi makes them: with the kernel's default of 30 s a SANITIZE of a
 large LUN without IMMED is given up by the kernel while it still runs.
 
+The Ceph cluster has one OSD, in memory, which overwrites 256 MiB in less than three seconds, while Sanitize.Reset looks for a SANITIZE
+at work three seconds after its start. So librbd holds each image to 40 MiB/s of writes (`rbd_qos_write_bps_limit` of the image), as much as
+a slow disk does; without that limit this one test fails more on `tcmud, rbd`.
+
 A test is *skipped* when the suite counts it as passed, but it says that it left something out because the target does
 not have it. *Skip notes* are all lines `[SKIPPED]` that the tests print, whatever they are about.
 """

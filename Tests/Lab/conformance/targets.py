@@ -14,7 +14,7 @@ class Target:
     #: Only these suites and no sg3-utils checks; for a target that serves as proof alone.
     suites: tuple = ()
     #: MiB of the LUN. SANITIZE and FORMAT UNIT overwrite it several times, so it is small; but Sanitize.Reset wants to find a SANITIZE at
-    #: work three seconds after its start: on a cluster in memory, which overwrites 256 MiB in less, that test fails and the LUN is too small.
+    #: work three seconds after its start: a cluster in memory overwrites 256 MiB in less, so the job limits the image's speed.
     mebibytes: int = 64
     #: The suite of Debian 13 (`trixie`), and no sg3-utils checks.
     newer: bool = False
