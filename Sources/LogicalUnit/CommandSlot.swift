@@ -88,8 +88,15 @@ struct CommandSlot: ~Copyable {
     var node: CompletionNode
     var state = SlotState.free
     var stage = Stage.read
+    // The four marks lie side by side, so that beginning a command clears them with one store.
     /// Set once the command has been reported as late.
     var isLate = false
+    /// WRITE or COMPARE AND WRITE with FUA.
+    var durable = false
+    /// No ring entry waits for the answer: it was given already (IMMED), or there never was one.
+    var isDetached = false
+    /// A task management function has hit the command: nothing more of it is begun.
+    var isAborted = false
     var commandID: UInt16 = 0
     var nextFree: Int32 = -1
     var cdb = CDB(UnsafeRawBufferPointer(start: nil, count: 0))
@@ -110,14 +117,8 @@ struct CommandSlot: ~Copyable {
     var afterFlush = Stage.write
     /// What rare commands need besides; nil for others, so nothing is allocated.
     var extras: CommandExtras?
-    /// No ring entry waits for the answer: it was given already (IMMED), or there never was one.
-    var isDetached = false
-    /// A task management function has hit the command: nothing more of it is begun.
-    var isAborted = false
     /// The unit of another ring that waits for the answer instead.
     var reply: IOTicket?
-    /// WRITE or COMPARE AND WRITE with FUA.
-    var durable = false
     /// The backend's `writeGeneration` when a command of several steps began.
     var writeGeneration: UInt64 = 0
 

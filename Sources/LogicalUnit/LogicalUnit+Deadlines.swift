@@ -11,9 +11,6 @@ extension LogicalUnit where Backend: ~Copyable {
             || (deadline != nil || kernelPatience != nil) && slots.inUse > lateCommands
     }
 
-    /// When the kernel gives up a command that is taken now: coarse milliseconds, or never.
-    var expiry: Int64 { kernelPatience.map { now &+ $0 } ?? .max }
-
     /// Reports commands whose time is up: the unit's own limit (`tcmur_cmd_time_out`) or the kernel's (`cmd_time_out`).
     ///
     /// Such a command is not answered early: the backend may still write into its buffer, which the kernel would

@@ -64,6 +64,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     /// Milliseconds after which the kernel gives up a command that has been taken; nil is never. The kernel's own default
     /// until configfs has been read.
     var kernelPatience: Int64? = Limits.patience(kernelTimeout: Limits.kernelTimeout)
+    /// When it gives up a command that is taken in this turn: coarse milliseconds, or never.
+    private var expiry = Int64.max
     /// Multi-step commands that hold memory.
     var bouncesInUse = 0
     private var eventsSinceClear = 0
@@ -145,6 +147,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
 
     mutating func service(now: Int64) -> ServiceResult {
         self.now = now
+        expiry = kernelPatience.map { now &+ $0 } ?? .max
         var hasMore = false
         // Before what came later.
         if !awaitingRight.isEmpty { resumeAwaitingRight() }
