@@ -14,6 +14,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Call while the command has nothing that a new beginning would not find: no memory, no erasure, no copy.
     mutating func awaitRight(_ command: consuming PendingCommand, _ claim: IOResult) {
         let slot = command.slot
+        if let over = overOutcome(slot) { return finish(command, over) }
         guard claim.isRightAwaited, mode == .serving else {
             return finish(command, SenseTable.outcome(of: claim.code, isRead: slots[slot].pointee.stage.isRead))
         }
@@ -45,10 +46,19 @@ extension LogicalUnit where Backend: ~Copyable {
         }
     }
 
+    /// What a command is answered whose initiator has been told that it is over, or will be: it is not begun any more. nil
+    /// for others.
+    func overOutcome(_ slot: Int) -> CommandOutcome? {
+        if slots[slot].pointee.isAborted { return .status(.taskAborted) }
+        return slots[slot].pointee.expiry <= now ? .status(.busy) : nil
+    }
+
     private mutating func beginAnew(_ command: consuming PendingCommand) {
         let slot = command.slot
+        if let over = overOutcome(slot) { return finish(command, over) }
         // A command of an initiator says itself what it is; state of the unit and overlapping commands are looked at anew.
         guard slots[slot].pointee.reply != nil else { return dispatchAnew(command) }
+        guard mayServePeers else { return finish(command, .status(.busy)) }
         guard gate.isIdle || !mustWait(slot, exclusive: false) else { return hold(command) }
         restart(command)
     }

@@ -31,7 +31,8 @@ extension LogicalUnit where Backend: ~Copyable {
         for slot in 0..<slots.initialised {
             let record = slots[slot]
             guard record.pointee.state == .inFlight, !record.pointee.isLate,
-                min(record.pointee.deadline, record.pointee.expiry) <= now, record.pointee.stage != .survey
+                min(record.pointee.deadline, record.pointee.expiry) <= now, record.pointee.stage != .survey,
+                !waitsForPeer(slot)
             else { continue }
             record.pointee.isLate = true
             lateCommands += 1
@@ -46,6 +47,11 @@ extension LogicalUnit where Backend: ~Copyable {
         stopAwaitingAccessStates()
         checkAwaitingRight()
         if !awaitingFacts.isEmpty { stopAwaitingFacts() }
+    }
+
+    /// The step under way is another unit's, whose storage may hang: this unit's medium has nothing of it under way.
+    private func waitsForPeer(_ slot: Int) -> Bool {
+        if case .peer = slots[slot].pointee.extras?.run?.step?.endpoint { true } else { false }
     }
 
     /// Answers commands that wait for others that they overlap, and have not begun, without carrying them out.

@@ -79,10 +79,14 @@ extension LogicalUnit where Backend: ~Copyable {
         _ command: consuming PendingCommand, _ erasure: MediumErasure, immediate: Bool
     ) {
         let slot = command.slot
+        // It may have waited for configfs meanwhile: nothing is begun that the next look would end.
+        guard mode == .serving else { return finish(command, .status(.busy)) }
         // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
         let claim = backend.claimWriting()
         guard claim.isSuccess else { return awaitRight(command, claim) }
         condition.erasure = erasure
+        // It goes on, whatever the kernel has told the initiator, and the medium is refused by the erasure itself meanwhile.
+        slots[slot].pointee.expiry = .max
         if immediate { detach(slot) }
         // What was taken before is answered first; what comes after meets the condition.
         beginLong(command, .erasure, as: .erase, whole: ByteExtent(offset: 0, length: erasure.size))

@@ -37,6 +37,8 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func deliver(_ fresh: BackstoreFacts?, for number: UInt64, now: Int64) {
         self.now = now
         take(fresh)
+        // Ordering: what waits for the right to write came before, and is begun before.
+        if !awaitingRight.isEmpty { resumeAwaitingRight() }
         let (ready, next) = awaitingFacts.take(number, now: now)
         if let next { report(.factsNeeded(next)) }
         for slot in ready {
@@ -74,9 +76,7 @@ extension LogicalUnit where Backend: ~Copyable {
     ) {
         let slot = command.slot
         if let request = slots[slot].pointee.extras?.peer { return carryOn(command, request, fresh?.exclusion) }
-        // Its initiator has been told that it is over, or will be: nothing is begun any more.
-        if slots[slot].pointee.isAborted { return finish(command, .status(.taskAborted)) }
-        if slots[slot].pointee.expiry <= now { return finish(command, .status(.busy)) }
+        if let over = overOutcome(slot) { return finish(command, over) }
         guard case .command(let decoded) = decode(slot) else { return finish(command, otherwise) }
         // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
         if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
@@ -123,7 +123,8 @@ extension LogicalUnit where Backend: ~Copyable {
         awaitFacts(command, .exclusion)
     }
 
-    private var mayServePeers: Bool { mode == .serving && condition.erasure == nil && condition.failure == nil }
+    /// Reads and writes for other units are carried out.
+    var mayServePeers: Bool { mode == .serving && condition.erasure == nil && condition.failure == nil }
 
     private mutating func carryOn(
         _ command: consuming PendingCommand, _ request: PeerRequest, _ exclusion: Exclusion?

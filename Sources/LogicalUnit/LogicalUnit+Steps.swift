@@ -151,7 +151,13 @@ extension LogicalUnit where Backend: ~Copyable {
         _ command: consuming PendingCommand, _ run: LongRun, _ interruption: Interruption
     ) {
         switch run.command {
-        case .erasure: failErasure(command, interruption == .rightLost ? EBUSY : ECANCELED)
+        case .erasure:
+            // Nothing has been touched. But who was told GOOD already must learn that nothing will be.
+            if !run.hasBegun && !slots[command.slot].pointee.isDetached {
+                condition.erasure = nil
+                return finish(command, .status(.busy))
+            }
+            failErasure(command, interruption == .rightLost ? EBUSY : ECANCELED)
         case .extendedCopy:
             if case .extendedCopy(let copy) = run.procedure { noteStatus(copy, .terminated) }
             finish(command, run.outcome(of: interruption, erasing: condition.erasure?.inProgress))

@@ -35,6 +35,27 @@ struct ErasureLifeTests {
         await rig.stop()
     }
 
+    @Test("One that has touched nothing when the right to write is lost is BUSY, and the medium is well")
+    func unbegun() async throws {
+        let script = BackendScript(size: 1 << 20)
+        let rig = try await UnitRig.start(ScriptedBackend(script))
+        script.answer(.held)
+        let read = try rig.send(InitiatorCDB.read10(0, 1), dataInLength: 512)
+        let (cdb, list) = ErasureTests.overwrite([0x11])
+        let id = try rig.send(cdb, dataOut: list)
+        // Behind it: what is answered shows that the erasure waits for the READ.
+        #expect(try rig.run(InitiatorCDB.testUnitReady).codes == Codes.sanitizing)
+        script.ownership.generation += 1
+        script.answer(.immediate)
+        script.release()
+        let ends = rig.ends(2)
+        #expect(ends[read]?.status == 0)
+        #expect(ends[id]?.status == 0x08)
+        #expect(try rig.run(InitiatorCDB.testUnitReady).status == 0)
+        #expect(script.operations.allSatisfy { $0.kind == .read })
+        await rig.stop()
+    }
+
     @Test("On a backend that answers at once a stop ends it between two turns")
     func drainingAtOnce() async throws {
         let script = BackendScript(size: 64 << 20)

@@ -30,7 +30,7 @@ equal "its size" "$(blockdev --getsize64 "$disk")" "$bytes"
 if ours; then
     say "--- the file grows, and the LUN after it"
     check "growing the file" truncate -s $((2 * bytes)) "$image"
-    reconfigured "less than the file has" dev_size $((2 * bytes - 4096)) 22
+    reconfigured "less than the disk had" dev_size $((bytes - 4096)) 22
     reconfigured "the file's new size" dev_size $((2 * bytes)) 0
     equal "the kernel's size" "$(sed -nE 's/.* Size: ([0-9]+).*/\1/p' "$directory/info")" $((2 * bytes))
     # TEST UNIT READY through sg, which takes the unit attention that the disk driver would swallow.
