@@ -73,13 +73,7 @@ struct DeviceOpening: Sendable {
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
             var found = try settings(of: device, node)
-            if node.name.configuration.utf8.count >= DeviceConfiguration.longestText {
-                found.notes.append(
-                    """
-                    the configuration text has \(DeviceConfiguration.longestText) bytes, which is all that the kernel keeps: if it \
-                    was longer, its end is cut off, and another image or user may be meant. Expected a shorter text
-                    """)
-            }
+            if let cut = Self.mayBeCut(node) { found.notes.append(cut) }
             var opened: OpenedDevice
             switch device.subtype {
             case "mem": opened = try openMemory(claim, profile, device, report)
@@ -92,15 +86,26 @@ struct DeviceOpening: Sendable {
             opened.modesFile = modeStore.file
             return .success(opened.saying(sizing).with(found))
         } catch {
-            return .failure(error)
+            guard let cut = Self.mayBeCut(node) else { return .failure(error) }
+            return .failure(OpenFailure(errno: error.errno, message: "\(error.message); \(cut)"))
         }
     }
 
-    /// What every unit takes but for its backend's client, which claims for itself: the ring's node and doorbell, an epoll entry's;
-    /// for a file two writers or two of the kernel's threads for io_uring, the file and the io_uring.
+    /// A line for people about a text that may be longer than what the kernel has kept of it; nil for a shorter one.
+    private static func mayBeCut(_ node: UIONode) -> String? {
+        guard node.name.configuration.utf8.count >= DeviceConfiguration.longestText else { return nil }
+        return """
+            the configuration text has \(DeviceConfiguration.longestText) bytes, which is all that the kernel keeps: if it was \
+            longer, its end is cut off, and another image or user may be meant. Expected a shorter text
+            """
+    }
+
+    /// What every unit still takes, but for its backend's client, which claims for itself. Its node is open, and so counted as in
+    /// use; the ring's descriptor comes, and two for a moment: one that holds the node while configfs is written, and that file's.
+    /// For a file two writers or two of the kernel's threads for io_uring, the file and the io_uring.
     private func claim(for subtype: String) throws(OpenFailure) -> ResourceClaim {
         let need =
-            subtype == "file" ? ResourceNeed(threads: 2, descriptors: 6) : ResourceNeed(threads: 0, descriptors: 4)
+            subtype == "file" ? ResourceNeed(threads: 2, descriptors: 5) : ResourceNeed(threads: 0, descriptors: 3)
         do throws(BackendError) {
             return try budget.claim(need)
         } catch {

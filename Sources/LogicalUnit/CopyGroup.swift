@@ -19,7 +19,8 @@ public final class CopyGroup: Sendable {
     /// An empty group.
     public init() {}
 
-    /// Makes an attached unit reachable for the others.
+    /// Makes an attached unit reachable for the others; once more when its capacity has changed. A unit that has left is not
+    /// put here again, whatever was under way meanwhile.
     ///
     /// - Parameter profile: the one that the unit was made with.
     public func join(_ profile: UnitProfile, unit: any ControlledUnit, loop: EngineLoop) {
@@ -30,12 +31,19 @@ public final class CopyGroup: Sendable {
                 request.ticket.post(.goneAway)
             }
         }
-        members.withLock { $0[profile.copyIdentity] = Member(peer: peer) }
+        let identity = profile.copyIdentity
+        members.withLock { members in
+            guard !identity.hasLeft.load(ordering: .relaxed) else { return }
+            members[identity] = Member(peer: peer, designator: members[identity]?.designator)
+        }
     }
 
-    /// The unit is about to leave its loop: no new request reaches it.
+    /// The unit is about to leave its loop for good: no new request reaches it.
     public func leave(_ profile: UnitProfile) {
-        _ = members.withLock { $0.removeValue(forKey: profile.copyIdentity) }
+        members.withLock { members in
+            profile.copyIdentity.hasLeft.store(true, ordering: .relaxed)
+            members[profile.copyIdentity] = nil
+        }
     }
 
     /// The unit has learned by which designator initiators name it; nil for none.
@@ -55,6 +63,9 @@ public final class CopyGroup: Sendable {
 /// Tells a unit from all others of its group. Names do not: two backstores under different HBAs may have the same, and a
 /// unit that is added again that of the one before it, which may not have ended yet.
 final class CopyIdentity: Sendable, Hashable {
+    /// The unit has left its group; read and written under the group's lock.
+    let hasLeft = Atomic<Bool>(false)
+
     static func == (one: CopyIdentity, other: CopyIdentity) -> Bool { one === other }
 
     func hash(into hasher: inout Hasher) {

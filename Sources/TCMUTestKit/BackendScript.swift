@@ -83,6 +83,7 @@ public final class BackendScript: Sendable {
         var surveyAnswer = SurveyAnswer()
         var batches = 0
         var isClosed = false
+        var willClose: @Sendable () -> Void = {}
         var ownership = Ownership()
         var reportedFailures: [Int32] = []
         var size: UInt64
@@ -166,6 +167,11 @@ public final class BackendScript: Sendable {
     /// Calls of `submitBatch`.
     public var batches: Int { state.withLock { $0.batches } }
 
+    /// Runs `body` while the backend is being closed.
+    public func whileClosing(_ body: @escaping @Sendable () -> Void) {
+        state.withLock { $0.willClose = body }
+    }
+
     /// True after `close`.
     public var isClosed: Bool { state.withLock { $0.isClosed } }
 
@@ -247,10 +253,12 @@ public final class BackendScript: Sendable {
     }
 
     func close() {
-        state.withLock { state in
+        let willClose = state.withLock { state in
             precondition(state.held.isEmpty, "a backend is closed with \(state.held.count) tickets out")
-            state.isClosed = true
+            return state.willClose
         }
+        willClose()
+        state.withLock { $0.isClosed = true }
     }
 
     /// Everything held, which is not held any longer.

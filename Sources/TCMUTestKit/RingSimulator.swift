@@ -123,6 +123,19 @@ public final class RingSimulator {
             mapSize: geometry.mapSize)
     }
 
+    /// Descriptors of this process that are open on the ring's memory, the simulator's own not counted: whoever has one holds
+    /// the node.
+    public var openElsewhere: Int {
+        var own = stat()
+        guard fstat(regionDescriptor, &own) == 0 else { return 0 }
+        var count = -1
+        for number in CInt(0)..<4096 {
+            var other = stat()
+            if fstat(number, &other) == 0, other.st_dev == own.st_dev, other.st_ino == own.st_ino { count += 1 }
+        }
+        return count
+    }
+
     /// Makes the daemon's notification descriptor readable, as the end of a batch (unplug) does in the kernel.
     public func notify() {
         notifications += 1

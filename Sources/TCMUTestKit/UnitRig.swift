@@ -21,10 +21,12 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     private let ownsLoop: Bool
     /// Takes the unit out of its copy group, as its end does.
     public let leaveGroup: () -> Void
+    /// Puts the unit into its copy group with another capacity, in blocks, as the end of a resize does.
+    public let joinGroup: (_ blocks: UInt64) -> Void
 
     private init(
         kernel: RingSimulator, loop: EngineLoop, unit: EngineUnit<Backend>, events: UnitEventLog, blockSize: Int,
-        ownsLoop: Bool, leaveGroup: @escaping () -> Void
+        ownsLoop: Bool, leaveGroup: @escaping () -> Void, joinGroup: @escaping (UInt64) -> Void
     ) {
         self.kernel = kernel
         self.loop = loop
@@ -33,6 +35,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         self.blockSize = blockSize
         self.ownsLoop = ownsLoop
         self.leaveGroup = leaveGroup
+        self.joinGroup = joinGroup
     }
 
     /// Opens a unit over the whole of `backend` and serves it.
@@ -90,7 +93,12 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         }
         return UnitRig(
             kernel: kernel, loop: loop, unit: unit, events: events, blockSize: Int(blockSize),
-            ownsLoop: shared == nil, leaveGroup: { group?.leave(profile) })
+            ownsLoop: shared == nil, leaveGroup: { group?.leave(profile) },
+            joinGroup: { blocks in
+                var grown = profile
+                grown.capacity = Capacity(blocks: blocks, blockSize: blockSize)
+                group?.join(grown, unit: controlled, loop: loop)
+            })
     }
 
     /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.

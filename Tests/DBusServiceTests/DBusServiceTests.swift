@@ -244,6 +244,10 @@ final class Gate: Sendable {
     func open() {
         isOpen.store(true, ordering: .releasing)
     }
+
+    func shut() {
+        isOpen.store(false, ordering: .releasing)
+    }
 }
 
 /// A listening socket at a path.

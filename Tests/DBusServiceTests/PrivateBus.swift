@@ -108,13 +108,17 @@ struct NeverCame: Error, CustomStringConvertible {
 
 extension DBusService {
     /// Goes on the bus on a thread of the test's, as the daemon does on its control thread.
+    ///
+    /// - Parameter gate: while it is shut the service reads nothing from the bus.
     static func run(
-        _ subtypes: [ServedSubtype], options: Options, report: @escaping @Sendable (BusEvent) -> Void
+        _ subtypes: [ServedSubtype], options: Options, gate: Gate? = nil,
+        report: @escaping @Sendable (BusEvent) -> Void
     ) -> DBusService? {
         guard let service = DBusService() else { return nil }
         let thread = OwnedThread(name: "test-bus") {
             let loop = service.makeLoop(subtypes, options: options, report: report)
             while let wait = loop.turn() {
+                defer { gate?.wait() }
                 var watched = wait.descriptors.map { pollfd(fd: $0.descriptor, events: $0.events, revents: 0) }
                 let limit = wait.limit.map { CInt(clamping: $0.components.seconds * 1000 + 10) } ?? -1
                 poll(&watched, nfds_t(watched.count), wait.limit == .zero ? 0 : limit)

@@ -69,6 +69,14 @@ struct DeviceOpeningTests {
         #expect(failure.message.unicodeScalars.allSatisfy { $0.value >= 32 }, "\(failure.message)")
     }
 
+    @Test("a configuration that does not open may have lost its end, which is said", arguments: [254, 255])
+    func cutConfiguration(bytes: Int) throws {
+        let start = "file//nowhere/"
+        let text = start + String(repeating: "a", count: bytes - start.utf8.count)
+        let failure = try #require(failure(of: try open(text)))
+        #expect(failure.message.contains("255 bytes, which is all that the kernel keeps") == (bytes == 255))
+    }
+
     @Test("a subtype that is not served")
     func subtype() throws {
         let failure = try #require(failure(of: try open("tape/a")))

@@ -20,6 +20,20 @@ struct DeviceServingTests {
         return (device, ring)
     }
 
+    @Test(
+        "a configuration of as many bytes as the kernel keeps may have lost its end, which is said",
+        arguments: [(254, false), (255, true)])
+    func cutConfiguration(bytes: Int, isTold: Bool) async throws {
+        let rig = try DaemonRig()
+        let text = "mem/" + String(repeating: "a", count: bytes - 4)
+        let (device, _) = try device(7, in: rig, text)
+        #expect(await rig.answer(to: try rig.announce(.added, device)) == 0)
+        #expect(await rig.logs("mem/disk7: serving \(text)"))
+        let line = "the configuration text has 255 bytes, which is all that the kernel keeps"
+        #expect(rig.log.contains(line) == isTold)
+        await rig.stop()
+    }
+
     private func block(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: 512) }
 
     @Test("announced, answered, served, removed, and again under the same number")

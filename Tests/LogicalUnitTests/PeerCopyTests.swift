@@ -346,4 +346,20 @@ struct PeerCopyTests {
         }
         await pair.stop()
     }
+
+    @Test("A unit that has grown is still known to its group; a resize that ends late puts none back that has left")
+    func resizeEndsLate() async throws {
+        let group = CopyGroup()
+        let pair = try await Pair.start(groups: [group, group])
+        let (cdb, list) = Self.copy([CopyRequestSegment(0, 0, 8, destination: 1)])
+        pair.rigs[1].joinGroup(32 << 10)
+        #expect(try pair.rigs[0].run(cdb, dataOut: list).status == 0)
+        pair.rigs[1].leaveGroup()
+        pair.rigs[1].joinGroup(64 << 10)
+        #expect(try pair.rigs[0].run(cdb, dataOut: list).codes == Codes.notReachable)
+        // It still answers for itself, and says under which name.
+        #expect(try pair.rigs[1].run(InitiatorCDB.inquiry(page: 0x83), dataInLength: 255).status == 0)
+        #expect(try pair.rigs[0].run(cdb, dataOut: list).codes == Codes.notReachable)
+        await pair.stop()
+    }
 }

@@ -1,6 +1,7 @@
 import BlockBackend
 import LogicalUnit
 import MemoryBackend
+import SCSI
 import TCMURing
 import TCMUTestKit
 import Testing
@@ -192,4 +193,32 @@ struct UnitLifeTests {
         #expect(answer?.senseTriple.map { [$0.key, $0.asc, $0.ascq] } == [4, 0x44, 0])
         await rig.stop()
     }
+
+    @Test("A unit that no loop ever had lets go of its node before its backend is closed, which may take long")
+    func neverAttached() throws {
+        let script = BackendScript(size: Self.size)
+        let kernel = try RingSimulator()
+        let profile = UnitProfile(
+            name: "test/unit", capacity: Capacity(blocks: Self.size / 512, blockSize: 512),
+            maximumTransferBlocks: 8192, configString: "test/unit")
+        let unit = EngineUnit(
+            profile: profile, backend: ScriptedBackend(script), ring: try CommandRing(kernel.ringDescriptors())
+        ) { _ in }
+        #expect(kernel.openElsewhere == 1)
+        let seen = OpenAtClose(kernel)
+        script.whileClosing { seen.look() }
+        unit.closeBackend()
+        #expect(script.isClosed)
+        #expect(seen.count == 0)
+    }
+}
+
+/// How many had the node open when the backend was being closed.
+private final class OpenAtClose: @unchecked Sendable {
+    // SAFETY: used by the test's thread only, in which the backend is closed, too.
+    private let kernel: RingSimulator
+    private(set) var count: Int?
+
+    init(_ kernel: RingSimulator) { self.kernel = kernel }
+    func look() { count = kernel.openElsewhere }
 }

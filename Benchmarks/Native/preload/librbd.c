@@ -221,10 +221,16 @@ static int start_strand(struct image *image)
     return 0;
 }
 
+static uint64_t image_bytes(void)
+{
+    const char *bytes = getenv("BENCH_IMAGE_BYTES");
+    return bytes && *bytes ? strtoull(bytes, NULL, 0) : UINT64_C(1) << 30;
+}
+
 EXPORT int rbd_open(rados_ioctx_t io, const char *name, rbd_image_t *out, const char *snapshot)
 {
     static _Atomic unsigned opened;
-    const char *bytes = getenv("BENCH_IMAGE_BYTES"), *mode = getenv("BENCH_RBD_MODE");
+    const char *mode = getenv("BENCH_RBD_MODE");
     (void)io, (void)name, (void)snapshot;
     if (mode && *mode && strcmp(mode, "instant") && strcmp(mode, "handoff")) {
         fprintf(stderr, "BENCH_RBD_MODE is %s; expected instant or handoff\n", mode);
@@ -234,7 +240,7 @@ EXPORT int rbd_open(rados_ioctx_t io, const char *name, rbd_image_t *out, const 
     if (!image)
         return -ENOMEM;
     memset(image, 0, sizeof *image);
-    image->size = bytes && *bytes ? strtoull(bytes, NULL, 0) : UINT64_C(1) << 30;
+    image->size = image_bytes();
     image->handoff = mode && !strcmp(mode, "handoff");
     snprintf(image->id, sizeof image->id, "bench%x", atomic_fetch_add(&opened, 1));
     int code = image->handoff ? start_strand(image) : 0;
