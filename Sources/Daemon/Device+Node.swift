@@ -18,14 +18,17 @@ extension Device {
     func takeNode() async -> NodeOutcome {
         if let gate {
             // A device that waits may vanish without a word: what has its name now is another one.
-            guard gate.claim.isHeld else { return .vanished }
+            if gate.claim.isGone { return .vanished }
         } else {
-            switch await claimNode() {
+            isClaiming = true
+            let outcome = await claimNode()
+            isClaiming = false
+            switch outcome {
             case .ours(let claim):
                 gate = DeviceGate(claim, backstore)
                 isAsking = await isKernelWaiting()
                 guard life.state == .opening else { return .failed(.notWanted) }
-            case let outcome: return outcome
+            case .failed, .vanished: return outcome
             }
         }
         guard let gate else { return .vanished }

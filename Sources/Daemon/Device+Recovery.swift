@@ -27,7 +27,7 @@ extension Device {
         while life.state == .recovering {
             await giveUpRing(unit, loop)
             // Without a ring nobody tells that the device has gone, if netlink did not.
-            guard gate?.claim.isHeld ?? false else {
+            guard gate?.claim.isGone == false else {
                 logger.notice("\(label): has vanished without a word; closed")
                 _ = life.removed()
                 break

@@ -32,6 +32,8 @@ actor Device {
     private var addedRequests: [NetlinkRequest] = []
     /// The node and the device's gate, from the moment the node is ours.
     var gate: DeviceGate?
+    /// An attempt to have the node is under way: who probes it may meet that attempt and not another process.
+    var isClaiming = false
     /// Another process has had the node since the device was announced.
     var isContended = false
     /// The kernel waits for answers about this device, as far as is known (`nl_reply_supported`).
@@ -107,7 +109,7 @@ actor Device {
     ///
     /// - Returns: false if it is another device after all: ours has gone without a word, or is ending.
     func announced(_ request: NetlinkRequest?) -> Bool {
-        if let gate, !gate.claim.isHeld { return false }
+        if let gate, gate.claim.isGone { return false }
         switch life.state {
         case .serving, .recovering:
             if let request {

@@ -60,7 +60,7 @@ final class DeviceGate: Sendable {
                 state.hasLeft = true
                 claim.release()
             }
-            guard state.isBlocked, !state.hasLeft, claim.isHeld else { return .success(()) }
+            guard state.isBlocked, !state.hasLeft, !claim.isGone else { return .success(()) }
             return Result { () throws(ConfigFSError) in try unblock(&state) }
         }
         try result.get()

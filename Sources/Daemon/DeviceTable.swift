@@ -216,6 +216,11 @@ actor DeviceTable {
         }
         let foreign = foreign
         Task(executorPreference: ControlThread.shared) {
+            // A probe cannot tell our own attempt at the node from another process, so that one ends first.
+            _ = await BlockingCall.wait(atMost: .seconds(10)) {
+                if await device.isContended { return true }
+                return await !device.isClaiming
+            }
             guard await device.gate != nil else {
                 if let request = announced.request {
                     foreign.answerUnlessHeld(

@@ -18,7 +18,7 @@ public final class NodeClaim: Sendable {
     /// - Parameters:
     ///   - sysfs: where sysfs is mounted.
     ///   - open: opens the node; may block.
-    /// - Throws: what `open` throws, EBUSY among it; ``RingError/otherDevice(node:)`` where the node has another device by
+    /// - Throws: what `open` throws, EBUSY among it, and the same with the error of sysfs where that cannot be read; ``RingError/otherDevice(node:)`` where the node has another device by
     ///   now, or none.
     public init(
         _ node: UIONode, sysfs: FilePath, open: () throws(RingError) -> RingDescriptors
@@ -27,9 +27,14 @@ public final class NodeClaim: Sendable {
         self.sysfs = sysfs
         let descriptors = try open()
         held = Mutex(descriptors)
-        guard isAlive(descriptors) else {
+        switch standing(of: descriptors) {
+        case .held: break
+        case .gone:
             release()
             throw .otherDevice(node: node.nodeName)
+        case .unknown(let errno):
+            release()
+            throw .open(path: node.nodeName, errno)
         }
     }
 
@@ -45,24 +50,30 @@ public final class NodeClaim: Sendable {
         descriptors?.closeAll()
     }
 
-    /// Whether the node is held and its device is there: not let go of, not removed.
-    public var isHeld: Bool {
-        guard let hold = hold() else { return false }
-        defer { hold.closeAll() }
-        return isAlive(hold)
+    /// Whether the node is certainly let go of, or its device removed. What cannot be found out, as by a process that has no
+    /// descriptor left, is no sign that a device has gone. Never blocks for long.
+    public var isGone: Bool {
+        // Under the lock, so that the descriptors stay what they are; poll does not wait here.
+        guard held.withLock({ $0.map(isUnregistered) }) == false else { return true }
+        if case .gone = identity { return true }
+        return false
     }
 
     /// Runs `body` while the node is certainly held and is the device's. - Returns: nil, without having run it, if it is not.
     public func whileHeld<Result>(_ body: () -> Result) -> Result? {
         guard let hold = hold() else { return nil }
         defer { hold.closeAll() }
-        guard isAlive(hold) else { return nil }
+        guard case .held = standing(of: hold) else { return nil }
         return body()
     }
 
-    /// Maps the node's ring. - Throws: ``RingError/otherDevice(node:)`` if the node has been let go of.
+    /// Maps the node's ring. - Throws: ``RingError/otherDevice(node:)`` if the node has been let go of, EMFILE if no descriptor
+    /// is left.
     public func mapRing(openLimit: Int) throws(RingError) -> CommandRing {
-        guard let hold = hold() else { throw .otherDevice(node: node.nodeName) }
+        guard let hold = hold() else {
+            if isGone { throw .otherDevice(node: node.nodeName) }
+            throw .open(path: node.nodeName, .tooManyOpenFiles)
+        }
         return try CommandRing(hold, openLimit: openLimit)
     }
 
@@ -71,18 +82,38 @@ public final class NodeClaim: Sendable {
         held.withLock { $0?.duplicate() }
     }
 
-    private func isAlive(_ descriptors: RingDescriptors) -> Bool {
-        // K:uio_poll fails once the device is unregistered, which poll(2) shows as error bits.
+    private enum Standing {
+        case held
+        case gone
+        /// The look itself failed.
+        case unknown(Errno)
+    }
+
+    private func standing(of descriptors: RingDescriptors) -> Standing {
+        isUnregistered(descriptors) ? .gone : identity
+    }
+
+    /// K:uio_poll fails once the device is unregistered, which poll(2) shows as error bits.
+    private func isUnregistered(_ descriptors: RingDescriptors) -> Bool {
         var entries = [
             pollfd(fd: descriptors.notify, events: Int16(POLLIN), revents: 0),
             pollfd(fd: descriptors.doorbell, events: 0, revents: 0),
         ]
         while poll(&entries, 2, 0) < 0 { if errno != EINTR { return false } }
-        guard entries.allSatisfy({ $0.revents & Int16(POLLERR | POLLHUP | POLLNVAL) == 0 }) else { return false }
+        return entries.contains { $0.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0 }
+    }
+
+    /// What sysfs says of the number.
+    private var identity: Standing {
         do throws(UIONodeError) {
-            return try UIONode(minor: node.minor, sysfs: sysfs) == node
+            return try UIONode(minor: node.minor, sysfs: sysfs) == node ? .held : .gone
         } catch {
-            return false
+            switch error.reason {
+            case .foreign, .malformed, .unreadable(.noSuchFileOrDirectory), .unreadable(.noSuchAddressOrDevice),
+                .unreadable(.operationNotSupportedByDevice):
+                return .gone
+            case .unreadable(let errno): return .unknown(errno)
+            }
         }
     }
 }

@@ -218,6 +218,44 @@ struct OneOwnerTests {
         await rig.stop()
     }
 
+    @Test("a node of which sysfs cannot be read is not one that has gone")
+    func unreadableNode() throws {
+        let rig = try DaemonRig()
+        let (device, _) = try device(7, in: rig)
+        let node = try UIONode(minor: 7, sysfs: rig.tree.configuration.sysfsRoot)
+        let claim = try emptyClaim(node, in: rig.tree)
+        #expect(!claim.isGone)
+        // A read of a directory fails with EISDIR: any error that says nothing of the device.
+        let file = rig.tree.configuration.sysfsRoot.appending("class/uio/uio7/name").string
+        try #require(unlink(file) == 0 && mkdir(file, 0o700) == 0)
+        #expect(!claim.isGone)
+        #expect(claim.whileHeld { true } == nil, "nothing is written in doubt")
+        #expect(throws: RingError.open(path: "uio7", .isADirectory)) { try emptyClaim(node, in: rig.tree) }
+        try #require(rmdir(file) == 0)
+        #expect(claim.isGone)
+        claim.release()
+        rig.tree.remove(device)
+    }
+
+    @Test("a change while the daemon's own attempt at the node is under way is answered")
+    func changedWhileClaiming() async throws {
+        let rig = try DaemonRig()
+        let (device, ring) = try device(7, in: rig)
+        let nodes = rig.nodes
+        nodes.beforeOpening(minor: 7) {
+            // As the kernel does to each further open.
+            nodes.hold(minor: 7, true)
+            usleep(2_000_000)
+            nodes.hold(minor: 7, false)
+        }
+        #expect(await rig.table.rescan() == 1)
+        try await Task.sleep(for: .milliseconds(300))
+        let changed = try await rig.announce(.reconfigured, device, change: .size(1 << 20))
+        #expect(await rig.answer(to: changed) != nil)
+        await rig.stop()
+        withExtendedLifetime(ring) {}
+    }
+
     // MARK: - Histories
 
     struct Random: RandomNumberGenerator {
