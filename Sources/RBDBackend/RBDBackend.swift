@@ -33,7 +33,7 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     public var keeper: (any BackendKeeper)? { imageKeeper }
 
     /// Counts the times that the exclusive lock was given up or lost, and that the image was opened again.
-    public var writeGeneration: UInt64 { side.pointee.generation }
+    public var writeGeneration: UInt64 { side.pointee.generation.count }
 
     /// Counts the times that the exclusive lock was given to another gateway on its request, or found in its hands after
     /// this client had been lost.

@@ -69,7 +69,7 @@ extension ImageKeeper {
             side.pointee.access = fresh.hasLock || isStandby ? .reading : .writing
             side.pointee.readsNeedLock = fresh.readsNeedLock
             side.pointee.imageHas(fresh.size)
-            side.pointee.generation &+= 1
+            side.pointee.generation.lose()
         }
         publish()
         // The loop has switched over. What is under way on the old image ends with it; that may take its time.

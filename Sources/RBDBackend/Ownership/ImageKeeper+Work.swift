@@ -20,9 +20,11 @@ extension ImageKeeper {
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
         case .acquire: return acquire()
-        case .countWrites: return .wrote(writesStarted())
+        case .countWrites: return countWrites()
         case .drain: return .drained(clean: drain())
         case .release:
+            // Ordering: before others can write, so that nothing is written for what was read before they did.
+            onLoop { $0.pointee.generation.release() }
             let released = session.lock.releaseIfHeld()
             onLoop { $0.pointee.gaveBack(isWell: released == .success(true)) }
             return .released(code(released.map { _ in }))
@@ -150,6 +152,12 @@ extension ImageKeeper {
         return FencePace.shared.mustWait(
             entries: { Blocklist.entries(ofHost: address, cluster) }, images: LiveClients.shared.count,
             now: KeeperClock.now)
+    }
+
+    private func countWrites() -> OwnershipEvent {
+        let started = writesStarted()
+        // One that takes long starts none meanwhile, and needs the lock.
+        return session.gauge.pointee.ended < started ? .writing : .wrote(started)
     }
 
     private func writesStarted() -> UInt64 {

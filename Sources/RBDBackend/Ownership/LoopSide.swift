@@ -38,7 +38,7 @@ struct LoopSide {
     /// Bytes that the image has, as far as is known: fewer than `size` only where it was shrunk behind the gateway's back.
     private(set) var end: UInt64
     /// Counts the times that writing was lost.
-    var generation: UInt64 = 0
+    var generation = WriteGeneration()
     /// Counts the times that another gateway took the lock.
     var takeovers: UInt64 = 0
     var claim = Claim.none
@@ -87,9 +87,8 @@ extension LoopSide {
 
     /// Lets no more writes through.
     mutating func stopWriting(_ access: Access) {
-        // What was read under the old value may be overwritten by others from here on.
         if self.access == .writing {
-            generation &+= 1
+            if access == .nothing { generation.lose() } else { generation.pause() }
             isGivingBack = hasVolatileCache
             if access == .nothing { losses &+= 1 }
         } else if access == .nothing && isGivingBack {
@@ -102,6 +101,7 @@ extension LoopSide {
     /// Lets writes through.
     mutating func startWriting() {
         access = .writing
+        generation.resume()
         claim = .none
         isGivingBack = false
     }

@@ -52,6 +52,8 @@ package enum OwnershipEvent: Hashable, Sendable {
     case acquired(Int32)
     /// `countWrites`: how many were started since the image was opened.
     case wrote(UInt64)
+    /// `countWrites`: some have not ended.
+    case writing
     /// `drain` ended: nothing is under way any longer, and whether each write's end is known.
     case drained(clean: Bool)
     /// `release` ended.
@@ -109,7 +111,7 @@ package enum OwnershipAction: Hashable, Sendable {
     case breakLock
     /// Take the lock.
     case acquire
-    /// Count the writes that were started.
+    /// Count the writes that were started, and see whether they have ended.
     case countWrites
     /// Wait, but not for long, until what was started on the image has ended.
     case drain
@@ -123,7 +125,7 @@ package enum OwnershipAction: Hashable, Sendable {
     // These do not.
     /// Let writes through.
     case openGate
-    /// Let no more writes through; what was read so far counts as old.
+    /// Let no more writes through. What was read so far counts as old once `release` follows.
     case closeGate
     /// Let nothing through: the image cannot be used.
     case shut

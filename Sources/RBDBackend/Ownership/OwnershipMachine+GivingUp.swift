@@ -43,6 +43,13 @@ extension OwnershipMachine {
         return [.closeGate, .drain]
     }
 
+    /// The lock is in use, however long ago the write under way began.
+    mutating func stillWrites(_ now: Int64) -> [OwnershipAction] {
+        nextCount = now + timing.idleRelease
+        phase = .owning
+        return []
+    }
+
     mutating func released(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
         let before = phase
         let wasOwner = isOwner

@@ -126,6 +126,7 @@ package struct OwnershipMachine: Hashable, Sendable {
         case .broke(let code): broke(code, now)
         case .acquired(let code): acquired(code, now)
         case .wrote(let count): wrote(count, now)
+        case .writing: stillWrites(now)
         case .drained(let clean): drained(clean, now)
         case .released(let code): released(code, now)
         case .checked(let state): checked(state, now)

@@ -56,6 +56,10 @@ struct ClaimTests {
                 [.claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .wrote(1)], []
             ),
             (
+                "a write that takes longer than the idle time keeps the lock, and no gate is closed for it",
+                [.claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .writing], []
+            ),
+            (
                 "with a write under way it goes on",
                 [
                     .claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .wrote(0),

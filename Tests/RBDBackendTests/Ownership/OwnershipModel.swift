@@ -331,7 +331,9 @@ struct OwnershipModel: Hashable {
             return .replied(reply)
         case .breakLock: return isFenced ? .broke(108) : .broke(breakLock(index, luck))
         case .acquire: return isFenced ? .acquired(108) : .acquired(acquire(index, luck))
-        case .countWrites: return .wrote(gateways[index].writes)
+        case .countWrites:
+            let isWaitedFor = queue.contains { $0.client == me && !$0.isOrphan }
+            return isWaitedFor ? .writing : .wrote(gateways[index].writes)
         case .drain:
             let pending = queue.filter { $0.client == me }
             if mutation.contains(.drainsCarelessly) { return .drained(clean: true) }
