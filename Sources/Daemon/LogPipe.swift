@@ -87,18 +87,18 @@ public final class LogPipe: TextOutputStream, Sendable {
                 pause = 200
                 continue
             }
-            if failure == .badFileDescriptor { return end() }
+            if failure == .badFileDescriptor || failure == .brokenPipe { return end() }
             store.withLock { store in
                 store.lost += missing
                 store.isWriting = false
             }
-            // A full disk, or a pipe without a reader, which may get one again: looked at again when there has been time for a change, and less often when there was none.
+            // A full disk: looked at again when there has been time for a change, and less often when there was none.
             wake?.wait(pause)
             pause = min(pause * 2, 30_000)
         }
     }
 
-    /// Nothing will ever read what is written: the descriptor is closed, and its number may become another file's.
+    /// Nobody will ever read what is written: the descriptor is closed, or its reader has gone.
     private func end() {
         store.withLock { store in
             store = Store()

@@ -179,8 +179,8 @@ struct Advertisement {
     }
 
     /// The longest power of two that fits into a transfer and into the backend's window, and that as alignment too: both
-    /// divide the window, so that no write as page B0h has it crosses into the next one. Writes at other places that do not
-    /// cross are taken all the same.
+    /// divide the window, so that no write as page B0h has it crosses into the next one. Writes at other places are refused,
+    /// as the page says.
     private static func atomic(
         _ transfer: UInt32, _ blockSize: UInt64, _ capabilities: BackendCapabilities
     ) -> BlockLimits.Atomic? {

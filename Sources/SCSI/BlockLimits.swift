@@ -93,9 +93,9 @@ extension MediumAccess {
         guard blocks <= atomic.maximumBlocks, blocks.isMultiple(of: max(atomic.granularityBlocks, 1)) else {
             return .invalidFieldInCDB(byte: 12)
         }
-        guard atomic.windowBlocks > 0 else {
-            return lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) ? nil : .invalidFieldInCDB(byte: 2)
-        }
+        // What page B0h tells is what is asked for (SBC-4 4.29).
+        guard lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) else { return .invalidFieldInCDB(byte: 2) }
+        guard atomic.windowBlocks > 0 else { return nil }
         let left = atomic.windowBlocks - lba % atomic.windowBlocks
         return UInt64(blocks) <= left ? nil : .invalidFieldInCDB(byte: 2)
     }

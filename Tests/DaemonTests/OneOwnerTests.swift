@@ -1,3 +1,4 @@
+import Configuration
 import Glibc
 import SystemPackage
 import TCMUNetlink
@@ -230,7 +231,7 @@ struct OneOwnerTests {
         try #require(unlink(file) == 0 && mkdir(file, 0o700) == 0)
         #expect(!claim.isGone)
         #expect(claim.whileHeld { true } == nil, "nothing is written in doubt")
-        #expect(throws: RingError.open(path: "uio7", .isADirectory)) { try emptyClaim(node, in: rig.tree) }
+        #expect(throws: RingError.open(path: "uio7", .isDirectory)) { try emptyClaim(node, in: rig.tree) }
         try #require(rmdir(file) == 0)
         #expect(claim.isGone)
         claim.release()

@@ -57,10 +57,10 @@ def _list(suite):
     return 0
 
 
-def _cluster(directory, osds=1):
+def _cluster(directory, osds=1, long_leases=False):
     """A running cluster; called inside the sandbox."""
     network.make_bridge()
-    cluster = Cluster(directory / "ceph", osds)
+    cluster = Cluster(directory / "ceph", osds, long_leases=long_leases)
     cluster.start()
     return cluster
 
@@ -106,7 +106,7 @@ def _ceph(options):
     with rundir.run_directory(options.keep) as directory:
 
         def inside():
-            path = str(_cluster(directory, options.osds).configuration)
+            path = str(_cluster(directory, options.osds, long_leases=True).configuration)
             # The second name is for tests that make and remove images: CEPH_CONF alone may be a real cluster's.
             environment = dict(os.environ, CEPH_CONF=path, TCMU_TEST_CEPH_CONF=path)
             code = subprocess.run(options.words, env=environment, check=False).returncode
