@@ -83,7 +83,8 @@ struct ClusterIOTests {
         let extent = ByteExtent(offset: 0, length: 1024)
         #expect(done(backend.read(extent, into: short.list, ticket: answers.ticket())) == -22)
         #expect(done(backend.write(extent, from: short.list, durable: false, ticket: answers.ticket())) == -22)
-        #expect(done(backend.compareAndWrite(extent, data: short.list, ticket: answers.ticket())) == -22)
+        let block = ByteExtent(offset: 0, length: 512)
+        #expect(done(backend.compareAndWrite(block, data: short.list, ticket: answers.ticket())) == -22)
         #expect(
             done(backend.writeSame(extent, pattern: short.list, patternLength: 1024, ticket: answers.ticket()))
                 == -22)
