@@ -118,12 +118,18 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
 
     // MARK: - The thread
 
+    /// Bound: turns with jobs after which descriptors are looked at, though there are jobs again: netlink is one of them.
+    private static let turnsBetweenLooks = 64
+
     private func serve() {
         let ownWake = pollfd(fd: wake.descriptor, events: Int16(POLLIN), revents: 0)
+        var busyTurns = 0
         while true {
-            let turn = state.withLock { state in nextTurn(&state) }
+            let mustLook = busyTurns >= Self.turnsBetweenLooks
+            let turn = state.withLock { state in nextTurn(&state, mustLook: mustLook) }
             for continuation in turn.rested { continuation.resume() }
             for job in turn.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+            busyTurns = turn.park == nil ? busyTurns + 1 : 0
             guard let milliseconds = turn.park else { continue }
             // A signal, a time-out and news all lead to the next look.
             var polled = [ownWake] + turn.watched.map(\.descriptor)
@@ -138,13 +144,13 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
     private struct Turn {
         var jobs: [UnownedJob] = []
         var rested: [CheckedContinuation<Void, Never>] = []
-        /// What is polled while there is nothing to do, and for whom.
+        /// What is polled then, and for whom.
         var watched: [(sleeper: UInt64, descriptor: pollfd)] = []
-        /// With nothing to do: milliseconds to wait, -1 without end.
+        /// If descriptors are looked at: milliseconds to wait, -1 without end.
         var park: Int32?
     }
 
-    private func nextTurn(_ state: inout State) -> Turn {
+    private func nextTurn(_ state: inout State, mustLook: Bool) -> Turn {
         var turn = Turn()
         swap(&turn.jobs, &state.jobs)
         let now = ContinuousClock.now
@@ -155,10 +161,10 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
             }
         }
         state.isParked = turn.jobs.isEmpty && turn.rested.isEmpty
-        if state.isParked {
+        if state.isParked || mustLook {
             let next = state.sleepers.values.compactMap(\.end).min()
             turn.watched = state.sleepers.flatMap { number, sleeper in sleeper.watched.map { (number, $0) } }
-            turn.park = next.map { end in Self.wait(end - now) } ?? -1
+            turn.park = state.isParked ? next.map { end in Self.wait(end - now) } ?? -1 : 0
         }
         return turn
     }

@@ -65,6 +65,25 @@ struct ControlThreadTests {
         await #expect(throws: CancellationError.self) { try await task.value }
     }
 
+    @Test("Whoever waits for a descriptor wakes up though there are always jobs to run", .timeLimit(.minutes(1)))
+    func neverIdle() async {
+        var ends: [CInt] = [-1, -1]
+        pipe(&ends)
+        let input = ends[0]
+        let place = Place()
+        let busy = Task(executorPreference: ControlThread.shared) {
+            while !Task.isCancelled { await Task.yield() }
+        }
+        let waiting = Task(executorPreference: ControlThread.shared) {
+            _ = await place.threadName
+            _ = await ControlThread.wait(for: [(input, Int16(POLLIN))], atMost: nil)
+        }
+        write(ends[1], "x", 1)
+        await waiting.value
+        busy.cancel()
+        for end in ends { close(end) }
+    }
+
     @Test("Whoever waits for a descriptor wakes up when it is ready, and not for another's")
     func descriptors() async {
         var (mine, others) = ([CInt](repeating: -1, count: 2), [CInt](repeating: -1, count: 2))
