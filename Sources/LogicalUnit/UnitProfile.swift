@@ -179,8 +179,8 @@ struct Advertisement {
     }
 
     /// The longest power of two that fits into a transfer and into the backend's window, and that as alignment too: both
-    /// divide the window, so that no write as page B0h has it crosses into the next one. Writes at other places are refused,
-    /// as the page says.
+    /// divide the window, so that no write as page B0h has it crosses into the next one. Elsewhere only naturally aligned
+    /// writes of 4 KiB and more are taken, which no window can cut either.
     private static func atomic(
         _ transfer: UInt32, _ blockSize: UInt64, _ capabilities: BackendCapabilities
     ) -> BlockLimits.Atomic? {
@@ -189,6 +189,8 @@ struct Advertisement {
         let fitting = min(window, UInt64(transfer), 1 << 15)
         guard fitting > 0, !capabilities.readOnly else { return nil }
         let longest = UInt32(1) << UInt32(63 - fitting.leadingZeroBitCount)
-        return BlockLimits.Atomic(maximumBlocks: longest, alignmentBlocks: longest, windowBlocks: window)
+        return BlockLimits.Atomic(
+            maximumBlocks: longest, alignmentBlocks: longest,
+            naturalBlocks: UInt32(clamping: max(4096 / blockSize, 1)), windowBlocks: window)
     }
 }

@@ -27,12 +27,14 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         /// MAXIMUM ATOMIC TRANSFER LENGTH, in blocks: at least one, and no more than
         /// ``BlockLimits/maximumTransferBlocks``.
         public var maximumBlocks: UInt32
-        /// ATOMIC ALIGNMENT, in blocks: a first LBA should be a multiple of it; 0 and 1 ask for nothing. With a window it
-        /// is a recommendation: one equal to ``maximumBlocks`` never crosses into the next window, and what does not
-        /// cross is taken.
+        /// ATOMIC ALIGNMENT, in blocks: a first LBA is a multiple of it; 0 and 1 ask for nothing.
         public var alignmentBlocks: UInt32
         /// ATOMIC TRANSFER LENGTH GRANULARITY, in blocks: a length is a multiple of it; 0 and 1 ask for nothing.
         public var granularityBlocks: UInt32
+        /// Writes of a power of two of blocks, and at least so many, are taken where their length divides their first LBA,
+        /// too; 0 for none. Page B0h has no field for it. Linux's sd (6.11) sends these whatever the
+        /// alignment is, where granularity and physical block are one block; none crosses a window that it divides.
+        public var naturalBlocks: UInt32
         /// A write lies within one naturally aligned window of so many blocks; 0 asks for nothing. Page B0h has no
         /// field for it: ``maximumBlocks`` divides it, and ``alignmentBlocks`` is the same.
         public var windowBlocks: UInt64
@@ -40,8 +42,9 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         /// Limits from their parts.
         public init(
             maximumBlocks: UInt32, alignmentBlocks: UInt32 = 0, granularityBlocks: UInt32 = 0,
-            windowBlocks: UInt64 = 0
+            naturalBlocks: UInt32 = 0, windowBlocks: UInt64 = 0
         ) {
+            self.naturalBlocks = naturalBlocks
             self.windowBlocks = windowBlocks
             self.maximumBlocks = maximumBlocks
             self.alignmentBlocks = alignmentBlocks
@@ -93,8 +96,10 @@ extension MediumAccess {
         guard blocks <= atomic.maximumBlocks, blocks.isMultiple(of: max(atomic.granularityBlocks, 1)) else {
             return .invalidFieldInCDB(byte: 12)
         }
-        // What page B0h tells is what is asked for (SBC-4 4.29).
-        guard lba.isMultiple(of: UInt64(max(atomic.alignmentBlocks, 1))) else { return .invalidFieldInCDB(byte: 2) }
+        // What page B0h tells is what is asked for (SBC-4 4.29), but for natural alignment.
+        let isNatural = atomic.naturalBlocks > 0 && blocks >= atomic.naturalBlocks && blocks.nonzeroBitCount == 1
+        let alignment = isNatural ? min(blocks, atomic.alignmentBlocks) : atomic.alignmentBlocks
+        guard lba.isMultiple(of: UInt64(max(alignment, 1))) else { return .invalidFieldInCDB(byte: 2) }
         guard atomic.windowBlocks > 0 else { return nil }
         let left = atomic.windowBlocks - lba % atomic.windowBlocks
         return UInt64(blocks) <= left ? nil : .invalidFieldInCDB(byte: 2)

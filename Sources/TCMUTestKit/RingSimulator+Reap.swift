@@ -52,6 +52,17 @@ extension RingSimulator {
         return finished
     }
 
+    /// Waits for the end of one command, and forgets what else ends meanwhile. - Returns: nil if the daemon is silent for
+    /// `milliseconds`.
+    public func completion(of id: UInt16, patience milliseconds: Int32 = 20_000) -> RingCompletion? {
+        while !isBroken {
+            let batch = reapCompletions()
+            if let own = batch.first(where: { $0.id == id }) { return own }
+            if batch.isEmpty, !waitForDoorbell(milliseconds: milliseconds) { return nil }
+        }
+        return nil
+    }
+
     /// Takes the doorbells rung so far. - Returns: how many.
     @discardableResult
     public func drainDoorbell() -> Int {

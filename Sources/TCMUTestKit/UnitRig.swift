@@ -103,9 +103,9 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
 
     /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.
     public func perform(cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) -> RingCompletion? {
-        guard kernel.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) != nil else { return nil }
+        guard let id = kernel.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) else { return nil }
         kernel.notify()
-        return kernel.reapCompletions(count: 1).first
+        return kernel.completion(of: id)
     }
 
     /// Stops the unit from taking commands and waits until none is in flight. - Returns: false if that takes longer

@@ -91,15 +91,17 @@ struct BlockLimitsTests {
         await rig.stop()
     }
 
-    @Test("An atomic write beside the alignment that the page tells is refused, wherever it ends")
-    func besideAlignment() async throws {
+    @Test(
+        "Beside the alignment that the page tells, atomic writes are taken from 4 KiB on where their length divides the LBA",
+        arguments: [
+            (0, 64, true), (64, 64, true), (192, 32, true), (8, 8, true), (8192 - 8, 8, true), (0, 7, true),
+            (8, 64, false), (8192 - 63, 64, false), (4, 8, false), (1, 1, false), (4, 4, false), (24, 24, false),
+        ] as [(UInt64, UInt16, Bool)])
+    func besideAlignment(_ lba: UInt64, _ blocks: UInt16, _ isTaken: Bool) async throws {
         let (_, rig) = try await Self.start(Self.units[0])
-        let data = [UInt8](repeating: 1, count: 64 * 512)
-        #expect(try rig.run(InitiatorCDB.writeAtomic16(0, 64), dataOut: data).status == 0)
-        for lba: UInt64 in [8, 8192 - 63] {
-            let done = try rig.run(InitiatorCDB.writeAtomic16(lba, 64), dataOut: data)
-            #expect(done.codes == Codes.invalidField, "\(lba)")
-        }
+        let data = [UInt8](repeating: 1, count: Int(blocks) * 512)
+        let done = try rig.run(InitiatorCDB.writeAtomic16(lba, blocks), dataOut: data)
+        #expect(done.codes == (isTaken ? nil : Codes.invalidField))
         await rig.stop()
     }
 

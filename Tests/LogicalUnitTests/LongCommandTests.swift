@@ -98,9 +98,9 @@ struct LongCommandTests {
         if goesOn || interruption == .erasing { script.answer(.immediate) }
         var finished: RingCompletion?
         if interruption == .aborted && row.command != .erasure { try rig.passBy() }
-        if interruption == .aborted && row.command == .erasure { finished = rig.ends(1)[id] }
+        if interruption == .aborted && row.command == .erasure { finished = rig.kernel.completion(of: id) }
         script.release()
-        if end != .nothing && finished == nil { finished = rig.ends(1)[id] }
+        if end != .nothing && finished == nil { finished = rig.kernel.completion(of: id) }
         #expect(await rig.waitUntilIdle())
         if !goesOn {
             let more = script.operations.dropFirst(before).filter { interruption != .erasing || $0.kind != .write }

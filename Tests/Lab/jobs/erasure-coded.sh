@@ -21,12 +21,15 @@ compare_and_write "$disk"
 write_same "$disk" 1
 unmap "$disk"
 if ours; then
-    # 32 KiB in the middle of stripes of 8 KiB, which is k times the chunk: a transaction of three OSDs.
+    # 32 KiB are four stripes of 8 KiB, which is k times the chunk: a transaction of three OSDs.
     head -c $((64 * lun_block)) /dev/urandom > "$LAB_STATE/atomic"
     # shellcheck disable=SC2046
-    equal "WRITE ATOMIC(16)" "$(sense -s $((64 * lun_block)) -i "$LAB_STATE/atomic" "$disk" 9c 00 $(lba16 77 64) 00 00)" good
-    dd if="$LAB_STATE/atomic" of="$model" bs="$lun_block" seek=77 conv=notrunc status=none
+    equal "WRITE ATOMIC(16)" "$(sense -s $((64 * lun_block)) -i "$LAB_STATE/atomic" "$disk" 9c 00 $(lba16 64 64) 00 00)" good
+    dd if="$LAB_STATE/atomic" of="$model" bs="$lun_block" seek=64 conv=notrunc status=none
     same_as_model "WRITE ATOMIC(16)" "$disk"
+    # shellcheck disable=SC2046
+    equal "WRITE ATOMIC(16) beside its alignment" \
+        "$(sense -s $((64 * lun_block)) -i "$LAB_STATE/atomic" "$disk" 9c 00 $(lba16 77 64) 00 00)" 5/2400
     # The window of all or nothing is the object, 4 MiB, as in other pools.
     # shellcheck disable=SC2046
     equal "WRITE ATOMIC(16) across two objects" "$(sense -s $((64 * lun_block)) -i "$LAB_STATE/atomic" "$disk" 9c 00 \

@@ -108,8 +108,13 @@ neighbour_kept() {
     agree "$1: B is read" "$(kill -0 "$fio_pid" 2> /dev/null && echo yes || echo no)" yes
 }
 
-# answer_of_a: what a WRITE(10) to A gets now; the kernel repeats what is answered with BUSY until the time is over.
-answer_of_a() { sense -t 12 -s 512 -i "$LAB_STATE/block" "$disk_a" 2a 00 00 00 00 00 00 00 01 00; }
+# answer_of_a [BYTES]: what a WRITE(10) to A gets now, at so many bytes; the kernel repeats what is answered with BUSY until
+# the time is over.
+answer_of_a() {
+    local lba
+    lba=$(printf %08x $((${1:-0} / 512)))
+    sense -t 12 -s 512 -i "$LAB_STATE/block" "$disk_a" 2a 00 "${lba:0:2}" "${lba:2:2}" "${lba:4:2}" "${lba:6:2}" 00 00 01 00
+}
 
 # a_gets ANSWER SECONDS TITLE: a write to A gets that answer, within that time.
 a_gets() {
@@ -126,9 +131,9 @@ a_gets() {
     say "ok: $3: $answer"
 }
 
-# knock: a write to A that finds it as it is now. Its outcome is asked for by knocked.
+# knock [BYTES]: a write to A, at so many bytes, that finds it as it is now. Its outcome is asked for by knocked.
 knock() {
-    dd if=/dev/zero of="$disk_a" bs=4k count=1 oflag=direct 2> "$LAB_STATE/knocking" &
+    dd if=/dev/zero of="$disk_a" bs=4k count=1 seek=$((${1:-0} / 4096)) oflag=direct 2> "$LAB_STATE/knocking" &
     knocking=$!
 }
 
@@ -168,10 +173,12 @@ if kill -0 "$fio_pid" 2> /dev/null; then
     say "--- A's pool is full"
     check "a quota for A's pool" on_host "ceph osd pool set-quota a max_bytes 1048576"
     until_true 60 on_host "ceph osd dump | grep \"^pool.*'a'.*full_quota\"" || fail "the pool does not get full"
-    knock
+    # A full pool takes what needs no more room, and A's first 8 MiB are there already.
+    knock $((20 << 20))
     window "A's pool is full"
     at_full_speed
-    answer=$(answer_of_a)
+    equal "a write to A meanwhile that needs no room" "$(answer_of_a)" good
+    answer=$(answer_of_a $((16 << 20)))
     case $answer in
         7/2707 | Busy | 'Task set full' | 2/*) say "ok: a write to A meanwhile: $answer" ;;
         *) agree "a write to A meanwhile" "$answer" "7/2707, or Busy or NOT READY after the time limit" ;;
