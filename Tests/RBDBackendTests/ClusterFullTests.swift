@@ -70,6 +70,10 @@ struct ClusterFullTests {
     private func expectFull(_ gateway: Gateway) throws {
         let code = try gateway.write(block(9), block: Self.new)
         #expect(code == -EDQUOT || code == -ENOSPC, "\(code)")
+        // Over two objects that are not there.
+        let long = [UInt8](repeating: 9, count: 8 << 20)
+        let refused = try gateway.write(long, block: 5)
+        #expect(refused == -EDQUOT || refused == -ENOSPC, "\(refused)")
         #expect(try gateway.read(block: Self.first) != nil)
         #expect(try gateway.write(block(8), block: Self.first) == 0, "there is room for what is there")
         #expect(try gateway.read(block: Self.first) == block(8))
@@ -108,7 +112,8 @@ struct ClusterFullTests {
             try expectFull(gateway)
             let other = try Gateway(full.options, bytes: FullPool.bytes)
             try other.writeThrough(block(3), block: Self.first)
-            // A write that failed may have been carried out in part: the lock is taken with a fence, which it recovers from.
+            #expect(gateway.remarks.contains { $0.contains("gave the exclusive lock") }, "\(gateway.remarks)")
+            #expect(!other.remarks.contains { $0.contains("takes the exclusive lock away") }, "\(other.remarks)")
             #expect(try gateway.waits { try $0.read(block: Self.first) == block(3) })
             other.close()
             gateway.close()

@@ -64,7 +64,7 @@ extension ImageKeeper {
         onLoop { side in
             side.pointee.gaveBack(isWell: false)
             side.pointee.handle = fresh.handle
-            side.pointee.gauge = fresh.gauge
+            side.pointee.use(fresh.writes)
             side.pointee.surveys = fresh.surveys
             side.pointee.access = fresh.hasLock || isStandby ? .reading : .writing
             side.pointee.readsNeedLock = fresh.readsNeedLock

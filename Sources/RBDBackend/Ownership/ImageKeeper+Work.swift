@@ -157,13 +157,14 @@ extension ImageKeeper {
     private func countWrites() -> OwnershipEvent {
         let started = writesStarted()
         // One that takes long starts none meanwhile, and needs the lock.
-        return session.gauge.pointee.ended < started ? .writing : .wrote(started)
+        return session.writes.ended < started ? .writing : .wrote(started)
     }
 
     private func writesStarted() -> UInt64 {
         let started = KeeperQueue<UInt64>()
         onLoop { side in
-            let count = side.pointee.gauge.pointee.started
+            side.pointee.turnGauge()
+            let count = side.pointee.writes.started
             started.change { $0.append(count) }
         }
         return started.change { $0.first } ?? 0
@@ -192,7 +193,7 @@ extension ImageKeeper {
             return false
         }
         // Ordering: a write that failed says so before it is counted as ended.
-        return !session.gauge.pointee.isUncertain
+        return !session.writes.isUncertain
     }
 
     private func answer(_ reply: OwnerReply) {
@@ -223,6 +224,8 @@ extension ImageKeeper {
         } else if session.isStandby() {
             return .standby
         }
+        // An image without the lock has no other occasion.
+        onLoop { $0.pointee.turnGauge() }
         session.renewHeaderWatch()
         let renewed = renewMailbox()
         if renewed != 0 { return .failed(renewed) }

@@ -95,7 +95,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         side = .allocate(capacity: 1)
         side.initialize(
             to: LoopSide(
-                handle: session.handle, gauge: session.gauge, surveys: session.surveys,
+                handle: session.handle, writes: session.writes, surveys: session.surveys,
                 access: session.hasLock || isStandby ? .reading : .writing,
                 readsNeedLock: session.readsNeedLock,
                 hasVolatileCache: told.capabilities.volatileCache, exporting: bytes, of: session.size))

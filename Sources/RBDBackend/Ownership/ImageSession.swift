@@ -31,7 +31,7 @@ final class ImageSession: @unchecked Sendable {
     /// Bytes of the image when it was opened.
     let size: UInt64
     let lock: ImageLock
-    let gauge: UnsafeMutablePointer<WriteGauge>
+    let writes: WriteGauges
     let surveys: SurveyThread
     /// False for images that anybody may write at any time.
     let hasLock: Bool
@@ -89,8 +89,9 @@ final class ImageSession: @unchecked Sendable {
         readsNeedLock = !isReadOnly && image.readsNeedLock()
         features = RBDImage.features(image.handle)
         surveys = SurveyThread { survey.answer($0) }
-        gauge = .allocate(capacity: 1)
-        gauge.initialize(to: WriteGauge(WriteFailureHandler(report: handlers.writeFailed)))
+        writes = WriteGauges(
+            WriteFailureHandler(report: handlers.writeFailed),
+            timeoutSeconds: cluster.context.operationTimeoutSeconds)
         updates = .passRetained(UpdateHandler(changed: handlers.doubted))
         self.handlers = handlers
         self.options = options
@@ -145,26 +146,25 @@ final class ImageSession: @unchecked Sendable {
         if let updateWatch { rbd_update_unwatch(handle, updateWatch) }
         updateWatch = nil
         // Callbacks of cached writes use the image once more: they must be over before it is closed.
-        _ = waitForWrites(started: gauge.pointee.started, milliseconds: 60_000)
+        _ = waitForWrites(started: writes.started, milliseconds: 60_000)
         image = nil
         cluster = nil
         LiveClients.shared.remove(client)
         updates.release()
         if let place { OpenImages.shared.leave(place) }
         // A callback that librbd still owes would write there; none was ever seen.
-        guard waitForWrites(started: gauge.pointee.started, milliseconds: 1000) else { return }
-        gauge.deinitialize(count: 1)
-        gauge.deallocate()
+        guard waitForWrites(started: writes.started, milliseconds: 1000) else { return }
+        writes.free()
     }
 
     /// Writes of this client may be carried out yet: under way, or timed out. To be asked when the loop lets no more
     /// through. Asked of the callbacks' own count and not of their mail, which may not have been read.
-    var hasUncertainWrites: Bool { gauge.pointee.ended < gauge.pointee.started || gauge.pointee.isUncertain }
+    var hasUncertainWrites: Bool { writes.ended < writes.started || writes.isUncertain }
 
     /// Waits until `started` writes have ended. - Returns: false if that took too long.
     func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {
         let deadline = KeeperClock.now + milliseconds
-        while gauge.pointee.ended < started {
+        while writes.ended < started {
             if KeeperClock.now >= deadline { return false }
             usleep(500)
         }

@@ -26,8 +26,10 @@ struct LoopSide {
 
     /// The open image, for the I/O calls; the owner is the keeper's session.
     var handle: rbd_image_t
-    /// That of the open image.
-    var gauge: UnsafeMutablePointer<WriteGauge>
+    /// The one of ``writes`` that writes are started on.
+    private(set) var gauge: UnsafeMutablePointer<WriteGauge>
+    /// Those of the open image.
+    private(set) var writes: WriteGauges
     /// That of the open image.
     var surveys: SurveyThread
     var access: Access
@@ -57,17 +59,30 @@ struct LoopSide {
 extension LoopSide {
     /// Of an open image that has `end` bytes, `size` of which are exported.
     init(
-        handle: rbd_image_t, gauge: UnsafeMutablePointer<WriteGauge>, surveys: SurveyThread, access: Access,
+        handle: rbd_image_t, writes: WriteGauges, surveys: SurveyThread, access: Access,
         readsNeedLock: Bool, hasVolatileCache: Bool, exporting size: UInt64, of end: UInt64
     ) {
         self.hasVolatileCache = hasVolatileCache
         self.handle = handle
-        self.gauge = gauge
+        self.writes = writes
+        gauge = writes.current
         self.surveys = surveys
         self.access = access
         self.readsNeedLock = readsNeedLock
         self.size = size
         self.end = end
+    }
+
+    /// Counts writes as those of another open image.
+    mutating func use(_ writes: WriteGauges) {
+        self.writes = writes
+        gauge = writes.current
+    }
+
+    /// Writes that are started from here on are known not to be older than now.
+    mutating func turnGauge() {
+        writes.turn()
+        gauge = writes.current
     }
 
     /// The image was found to have `bytes`. Every place that has read its size says so here.
@@ -101,6 +116,7 @@ extension LoopSide {
     /// Lets writes through.
     mutating func startWriting() {
         access = .writing
+        turnGauge()
         generation.resume()
         claim = .none
         isGivingBack = false

@@ -32,7 +32,7 @@ package enum OwnershipEvent: Hashable, Sendable {
     case claim
     /// Another gateway asks for the lock; there must be one reply.
     case peerAsks
-    /// An operation that writes failed.
+    /// An operation that writes failed; what that leaves open is ``WriteEnd``.
     case writeFailed(Int32)
     /// Something gives reason to doubt lock or connection: a failed read, a watch that broke, a changed header.
     case doubt

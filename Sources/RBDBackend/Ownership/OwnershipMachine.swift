@@ -241,20 +241,15 @@ extension OwnershipMachine {
 
 extension OwnershipMachine {
     mutating func writeFailed(_ code: Int32, _ now: Int64) -> [OwnershipAction] {
-        switch code {
-        case OwnershipCode.shutDown:
+        switch WriteEnd(code) {
+        case .barred:
             if case .lost = phase { return [] }
             return lose(code, now)
-        case OwnershipCode.readOnly:
-            // librbd refused before it sent anything.
-            return doubt()
-        case OwnershipCode.timedOut:
+        case .notSent: return doubt()
+        case .refused: return []
+        case .open:
             isTainted = true
-            return [.count(.commandTimedOut)] + doubt()
-        default:
-            // One of several objects may have said this, and another nothing.
-            isTainted = true
-            return []
+            return code == OwnershipCode.timedOut ? [.count(.commandTimedOut)] + doubt() : []
         }
     }
 
@@ -377,12 +372,19 @@ extension OwnershipMachine {
 
 /// Linux' numbers of the errnos that matter here.
 enum OwnershipCode {
+    static let notPermitted: Int32 = 1
     static let noEntry: Int32 = 2
     static let again: Int32 = 11
+    static let noAccess: Int32 = 13
     static let busy: Int32 = 16
     static let exists: Int32 = 17
+    static let invalid: Int32 = 22
+    static let tooLarge: Int32 = 27
+    static let noSpace: Int32 = 28
     static let readOnly: Int32 = 30
+    static let notSupported: Int32 = 95
     static let shutDown: Int32 = 108
     static let timedOut: Int32 = 110
     static let stale: Int32 = 116
+    static let overQuota: Int32 = 122
 }

@@ -5,6 +5,8 @@ extension OwnershipModel {
     /// What goes wrong in a walk, beside what time brings.
     enum Faults {
         case none
+        /// Writes that an OSD refuses.
+        case refusals
         /// Writes that time out at their gateway.
         case timeOuts
         /// The same, and metadata that change.
@@ -20,7 +22,7 @@ extension OwnershipModel {
         for index in 0..<2 {
             let gateway = gateways[index]
             if !gateway.todo.isEmpty {
-                if isEnabled(index) {
+                if isEnabled(index, kinds) {
                     steps.append(.act(index, .good))
                     if faults, Self.canFail(gateway.todo[0]) {
                         steps += [.act(index, .lostRequest), .act(index, .lostAnswer)]
@@ -34,7 +36,10 @@ extension OwnershipModel {
             }
             let mine = queue.filter { $0.client == gateway.client }
             if gateway.gateIsOpen ? mine.count < 2 : !gateway.hasClaimed { steps.append(.write(index)) }
-            if kinds != .none, mine.contains(where: { !$0.isOrphan }) { steps.append(.timeOut(index)) }
+            if kinds == .refusals, mine.contains(where: { !$0.isOrphan }) { steps.append(.refuse(index)) }
+            if kinds != .none, kinds != .refusals, mine.contains(where: { !$0.isOrphan }) {
+                steps.append(.timeOut(index))
+            }
             if faults, gateway.isAsked, gateway.reply == nil { steps.append(.silence(index)) }
             let isBusy = !gateway.todo.isEmpty || gateway.inbox.first != .peerAsks
             if faults, isBusy, gateway.reply == nil, gateway.inbox.contains(.peerAsks) {
@@ -58,9 +63,11 @@ extension OwnershipModel {
     }
 
     /// Whether the gateway's next action can end: a question needs its answer, draining needs an end.
-    func isEnabled(_ index: Int) -> Bool {
+    func isEnabled(_ index: Int, _ kinds: Faults) -> Bool {
         switch gateways[index].todo[0] {
         case .askOwner: !gateways[1 - index].isAsked || gateways[1 - index].reply != nil
+        // An OSD that refuses has answered: nothing takes longer than an owner waits.
+        case .drain where kinds == .refusals: !queue.contains { $0.client == gateways[index].client }
         default: true
         }
     }
@@ -78,6 +85,7 @@ extension OwnershipModel {
         case .act(let index, let luck): act(index, luck)
         case .carryOut(let client): carryOut(client)
         case .timeOut(let index): timeOut(index)
+        case .refuse(let index): refuse(index)
         case .silence(let index): gateways[index].reply = .silence
         case .deflect(let index):
             gateways[index].reply = .hold(100)
@@ -123,6 +131,13 @@ extension OwnershipModel {
         guard let place = queue.firstIndex(where: { $0.client == client && !$0.isOrphan }) else { return }
         queue[place].isOrphan = true
         if !mutation.contains(.forgetsTimeOuts) { post(.writeFailed(110), to: index) }
+    }
+
+    mutating func refuse(_ index: Int) {
+        let client = gateways[index].client
+        guard let place = queue.firstIndex(where: { $0.client == client && !$0.isOrphan }) else { return }
+        queue.remove(at: place)
+        post(.writeFailed(28), to: index)
     }
 
     mutating func blocklist(_ client: Int) {

@@ -99,6 +99,8 @@ struct OwnershipModel: Hashable {
         case deflect(Int)
         /// Somebody blocklists the gateway's client.
         case blocklist(Int)
+        /// The OSD has no room for the oldest write of the gateway that is waited for, and says so.
+        case refuse(Int)
         /// librbd's watch broke and was made anew, under another cookie.
         case rewatch(Int)
         /// Somebody changes the image's metadata.

@@ -14,8 +14,9 @@ struct OwnershipWalkTests {
     }
 
     /// Breadth first over all sequences of at most `depth` steps; equal states are walked on from once.
-    private func walk(_ start: OwnershipModel, depth: Int, most: Int, faults: OwnershipModel.Faults = .all) -> Walk
-    {
+    private func walk(
+        _ start: OwnershipModel, depth: Int, most: Int, faults: OwnershipModel.Faults = .all, mayFence: Bool = true
+    ) -> Walk {
         var result = Walk()
         var seen: Set<OwnershipModel> = [start]
         var trail: [(state: OwnershipModel, parent: Int, step: OwnershipModel.Step?)] = [(start, -1, nil)]
@@ -36,6 +37,7 @@ struct OwnershipWalkTests {
                 for step in state.steps(faults) {
                     var following = state
                     following.take(step)
+                    if !mayFence, !following.blocklisted.isEmpty { following.fault = "a client is fenced" }
                     guard seen.insert(following).inserted else { continue }
                     trail.append((following, next, step))
                     depths.append(depths[next] + 1)
@@ -101,6 +103,14 @@ struct OwnershipWalkTests {
             #expect(result.fault == nil, "\(result.fault ?? ""): \(result.path)")
             #expect(result.states > 3_000 && result.completeDepth >= least)
         }
+    }
+
+    @Test("as long as the end of every write is known, those that are refused included, nobody is fenced")
+    func refusals() {
+        let result = walk(owned(), depth: 26, most: 20_000, faults: .refusals, mayFence: false)
+        print("ownership walk, writes are refused: \(result.states) states, \(result.completeDepth) steps")
+        #expect(result.fault == nil, "\(result.fault ?? ""): \(result.path)")
+        #expect(result.states > 1_000)
     }
 
     @Test(
