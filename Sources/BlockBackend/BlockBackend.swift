@@ -51,6 +51,13 @@ public protocol BlockBackend: ~Copyable {
     /// Whoever waits for the right to write waits no longer: until more is known, `rightAwaited` is EAGAIN.
     mutating func stopAwaitingRight()
 
+    /// A command of many steps begins that needs the right to write until it ends, however long a step of it takes: a backend that
+    /// gives the right back at rest keeps it. Somebody else who asks for it gets it all the same.
+    mutating func beginNeedingRight()
+
+    /// It has ended. As often as ``beginNeedingRight()``.
+    mutating func endNeedingRight()
+
     /// An operation ended with the negative errno `code`, so that the backend learns what its own tickets carried.
     mutating func operationFailed(_ code: Int32)
 
@@ -117,6 +124,12 @@ public protocol BlockBackend: ~Copyable {
 extension BlockBackend where Self: ~Copyable {
     /// Nothing: for backends that always may write.
     public mutating func stopAwaitingRight() {}
+
+    /// Nothing: for backends that always may write.
+    public mutating func beginNeedingRight() {}
+
+    /// Nothing: for backends that always may write.
+    public mutating func endNeedingRight() {}
 
     /// For backends whose cache cannot be passed by.
     @inlinable

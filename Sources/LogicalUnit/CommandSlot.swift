@@ -140,6 +140,8 @@ final class CommandExtras {
     var survey: Survey?
     /// Where a long command stands.
     var run: LongRun?
+    /// It has told the backend that it needs the right to write.
+    var needsRight = false
     /// What another unit wants, until it is known whether it may.
     var peer: PeerRequest?
 }

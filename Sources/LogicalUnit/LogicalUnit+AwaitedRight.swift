@@ -1,4 +1,5 @@
 internal import BlockBackend
+internal import Glibc
 internal import SCSI
 
 /// Commands that wait for the right to write, such as an image's exclusive lock, which takes some milliseconds when nobody
@@ -18,10 +19,23 @@ extension LogicalUnit where Backend: ~Copyable {
         guard claim.isRightAwaited, mode == .serving else {
             return finish(command, SenseTable.outcome(of: claim.code, isRead: slots[slot].pointee.stage.isRead))
         }
+        layAside(command, leavesGate: true)
+    }
+
+    /// The next step of a long command was answered that the right is on its way, and nothing of it done: the step is tried again when
+    /// there is an answer. That loses nothing: a right that was merely held back is the same afterwards, and one that was lost
+    /// ends those that must not go on under another (``Interruption/rightLost``).
+    mutating func awaitRightForStep(_ command: consuming PendingCommand, _ run: LongRun) {
+        // Whose blocks are all its own keeps them.
+        layAside(command, leavesGate: !run.keepsAll)
+    }
+
+    private mutating func layAside(_ command: consuming PendingCommand, leavesGate: Bool) {
+        let slot = command.slot
         // One deadline for all: it is one claim.
         if awaitingRight.isEmpty { rightDeadline = now &+ Limits.rightPatience }
         awaitingRight.append(slot)
-        if gate.ended(slot, slots: slots) { gateMoved = true }
+        if leavesGate, gate.ended(slot, slots: slots) { gateMoved = true }
         slots.park(command, as: .awaitingRight)
     }
 
@@ -42,7 +56,13 @@ extension LogicalUnit where Backend: ~Copyable {
         awaitingRight.removeAll(keepingCapacity: true)
         for slot in waiting {
             let command = slots.resume(slot, from: .awaitingRight)
-            if claim.isSuccess { beginAnew(command) } else { awaitRight(command, claim) }
+            if let run = slots[slot].pointee.extras?.run {
+                if claim.isSuccess { continueLong(command) } else { failLong(command, run, claim) }
+            } else if claim.isSuccess {
+                beginAnew(command)
+            } else {
+                awaitRight(command, claim)
+            }
         }
     }
 
@@ -70,17 +90,27 @@ extension LogicalUnit where Backend: ~Copyable {
         refuseAwaitingRight(.busy)
     }
 
-    /// Answers every waiting command. Nothing was done of any.
+    /// Answers every waiting command. Nothing was done of any, but for steps of long ones, which end as they do.
     mutating func refuseAwaitingRight(_ status: Status) {
         let waiting = awaitingRight
         awaitingRight.removeAll(keepingCapacity: true)
-        for slot in waiting { finish(slots.resume(slot, from: .awaitingRight), .status(status)) }
+        for slot in waiting {
+            let command = slots.resume(slot, from: .awaitingRight)
+            guard let run = slots[slot].pointee.extras?.run else {
+                finish(command, .status(status))
+                continue
+            }
+            // What ends it is looked at in one place, before its next step.
+            if mode == .serving { failLong(command, run, IOResult(code: -EAGAIN)) } else { continueLong(command) }
+        }
     }
 
     /// A task management function has hit the command in this slot, which waits: it ends unbegun.
     mutating func abortAwaitingRight(_ slot: Int) {
         guard slots[slot].pointee.reply == nil, let position = awaitingRight.firstIndex(of: slot) else { return }
         awaitingRight.remove(at: position)
-        finish(slots.resume(slot, from: .awaitingRight), .status(.taskAborted))
+        let command = slots.resume(slot, from: .awaitingRight)
+        if slots[slot].pointee.extras?.run != nil { return continueLong(command) }
+        finish(command, .status(.taskAborted))
     }
 }

@@ -28,6 +28,10 @@ extension LogicalUnit where Backend: ~Copyable {
         }
         let extras = CommandExtras()
         extras.run = run
+        if run.needsRight {
+            extras.needsRight = true
+            backend.beginNeedingRight()
+        }
         slots[slot].pointee.extras = extras
         slots[slot].pointee.writeGeneration = backend.writeGeneration
         slots[slot].pointee.extent = whole
@@ -87,7 +91,8 @@ extension LogicalUnit where Backend: ~Copyable {
                 return endWithoutMemory(command, run)
             }
             run.isAdmitted = false
-            run.hasBegun = run.hasBegun || step.changesMedium
+            let hadBegun = run.hasBegun
+            run.hasBegun = hadBegun || step.changesMedium
             run.step = step
             run.weight = weight
             extras.run = run
@@ -100,6 +105,10 @@ extension LogicalUnit where Backend: ~Copyable {
                 if let outcome = check(slot, run, step) { return finish(command, outcome) }
                 advanceRun(&run, step)
                 extras.run = run
+            case .done(let result) where result.isRightAwaited && mode == .serving:
+                run.hasBegun = hadBegun
+                extras.run = run
+                return awaitRightForStep(command, run)
             case .done(let result): return failLong(command, run, result)
             }
         }
@@ -180,7 +189,7 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     /// A step has failed, and the command with it.
-    private mutating func failLong(_ command: consuming PendingCommand, _ run: LongRun, _ result: IOResult) {
+    mutating func failLong(_ command: consuming PendingCommand, _ run: LongRun, _ result: IOResult) {
         // What another unit said is about its storage.
         if case .own = run.step?.endpoint { noteFailure(command.slot, result) }
         switch run.command {

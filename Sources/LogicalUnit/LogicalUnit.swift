@@ -312,6 +312,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         }
         if let extras = record.pointee.extras {
             if extras.run != nil { longCommands -= 1 }
+            if extras.needsRight { backend.endNeedingRight() }
             if record.pointee.stage == .survey && record.pointee.isDetached { isCheckingSpace = false }
             record.pointee.extras = nil
         }

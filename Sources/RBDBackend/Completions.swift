@@ -19,7 +19,7 @@ func readFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawP
     settleRead(returnValue(releasing: completion), IOTicket(opaque: argument))
 }
 
-/// Writes, discards and write-sames, whose tickets carry the gauge, and flushes, whose tickets carry none.
+/// Writes, discards and write-sames, whose tickets carry the gauge.
 func operationFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
     guard let completion, let argument else { return }
     let value = returnValue(releasing: completion)
@@ -27,6 +27,16 @@ func operationFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutabl
     // SAFETY: the gauge outlives the image's last callback.
     UnsafeMutablePointer<WriteGauge>(bitPattern: UInt(ticket.detailAddress.pointee))?.pointee
         .finish(Int32(clamping: value))
+    settle(value, ticket)
+}
+
+/// Flushes, whose tickets carry the gauge.
+func flushFinished(_ completion: rbd_completion_t?, _ argument: UnsafeMutableRawPointer?) {
+    guard let completion, let argument else { return }
+    let value = returnValue(releasing: completion)
+    let ticket = IOTicket(opaque: argument)
+    // SAFETY: the gauge outlives the image's last callback.
+    UnsafeMutablePointer<WriteGauge>(bitPattern: UInt(ticket.detailAddress.pointee))?.pointee.finishFlush()
     settle(value, ticket)
 }
 

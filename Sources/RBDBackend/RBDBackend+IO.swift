@@ -10,7 +10,10 @@ extension RBDBackend {
     public mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
         if !side.pointee.has(extent) { return beyondEnd }
-        if side.pointee.readsNeedLock, let refusal = refusalToWrite(nil) { return refusal }
+        if side.pointee.readsNeedLock {
+            if let refusal = refusalToWrite(nil) { return refusal }
+            side.pointee.reads &+= 1
+        }
         ticket.detailAddress.pointee = extent.length
         switch coverage(of: extent, by: segments) {
         case .linear(let bytes):
@@ -71,8 +74,7 @@ extension RBDBackend {
         case .reading: return side.pointee.isGivingBack ? lost : .done(.success)
         case .writing: break
         }
-        ticket.detailAddress.pointee = 0
-        return submit(ticket.opaque, operationFinished) { rbd_aio_flush(handle, $0) }
+        return submitFlush(ticket) { rbd_aio_flush(handle, $0) }
     }
 
     /// Deallocates whole objects and zeroes the rest, byte for byte.
@@ -201,6 +203,16 @@ extension RBDBackend {
         gauge.pointee.started &+= 1
         let submission = submit(ticket.opaque, operationFinished, start)
         if case .done = submission { gauge.pointee.started &-= 1 }
+        return submission
+    }
+
+    /// A flush: under way it needs the lock, as a write does, but failing it says nothing of writes.
+    private func submitFlush(_ ticket: IOTicket, _ start: (rbd_completion_t) -> CInt) -> Submission {
+        let gauge = side.pointee.gauge
+        ticket.detailAddress.pointee = UInt64(UInt(bitPattern: gauge))
+        gauge.pointee.flushesStarted &+= 1
+        let submission = submit(ticket.opaque, flushFinished, start)
+        if case .done = submission { gauge.pointee.flushesStarted &-= 1 }
         return submission
     }
 

@@ -59,6 +59,15 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         if side.pointee.claim == .awaited { side.pointee.claim = .refused }
     }
 
+    /// The exclusive lock is not given back at rest meanwhile.
+    public mutating func beginNeedingRight() { side.pointee.needs += 1 }
+
+    /// It may be.
+    public mutating func endNeedingRight() {
+        precondition(side.pointee.needs > 0, "a need for the lock ends that has not begun")
+        side.pointee.needs -= 1
+    }
+
     /// Failed writes the keeper knows of already, from librbd's threads; this is for what a read has to say.
     public mutating func operationFailed(_ code: Int32) {
         switch code {

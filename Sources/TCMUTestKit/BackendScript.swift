@@ -99,6 +99,10 @@ public final class BackendScript: Sendable {
         public var generation: UInt64 = 0
         /// See `BlockBackend.takeovers`.
         public var takeovers: UInt64 = 0
+        /// Reads need the right, too.
+        public var readsNeedRight = false
+        /// Commands that need the right to their end; see `BlockBackend.beginNeedingRight`.
+        public var needs = 0
         /// Claims made while it may not write.
         public var claims = 0
 
@@ -225,7 +229,9 @@ public final class BackendScript: Sendable {
     func submit(_ held: Held) -> Submission {
         let isHeld = state.withLock { state -> Bool? in
             state.operations.append(held.operation)
-            if held.operation.kind.writes, !state.ownership.mayWrite {
+            let needsRight =
+                held.operation.kind.writes || held.operation.kind == .read && state.ownership.readsNeedRight
+            if needsRight, !state.ownership.mayWrite {
                 state.ownership.claims += 1
                 return nil
             }

@@ -37,6 +37,12 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// From now on what was awaited is not.
     public func stopAwaitingRight() { script.ownership.isAwaited = false }
 
+    /// Counted.
+    public func beginNeedingRight() { script.ownership.needs += 1 }
+
+    /// Counted.
+    public func endNeedingRight() { script.ownership.needs -= 1 }
+
     /// Recorded.
     public func operationFailed(_ code: Int32) { script.note(failure: code) }
 

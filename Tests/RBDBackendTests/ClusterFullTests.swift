@@ -86,6 +86,9 @@ struct ClusterFullTests {
         "a write that needs room fails at once, all else goes on, and so does the write once there is room",
         arguments: [("", false), ("", true), ("--image-feature layering", false)])
     func served(flags: String, dataPool: Bool) throws {
+        // Nobody is to stop the OSDs meanwhile.
+        let turn = OSDTurn()
+        defer { withExtendedLifetime(turn) {} }
         let full = try FullPool(dataPool: dataPool, flags: flags)
         let gateway = try Gateway(full.options, bytes: FullPool.bytes)
         try gateway.writeThrough(block(1), block: Self.first)
@@ -100,6 +103,8 @@ struct ClusterFullTests {
 
     @Test("it is opened and closed in a full pool, with and without the lock, and its lock goes to another gateway")
     func openedAndClosed() throws {
+        let turn = OSDTurn()
+        defer { withExtendedLifetime(turn) {} }
         let full = try FullPool()
         let before = try Gateway(full.options, bytes: FullPool.bytes)
         try before.writeThrough(block(1), block: Self.first)

@@ -20,7 +20,8 @@ extension ImageKeeper {
         case .askOwner: return askOwner()
         case .breakLock: return .broke(breakLock())
         case .acquire: return acquire()
-        case .countWrites: return countWrites()
+        case .countWrites: return countUses()
+        case .rest(let uses): return rest(after: uses)
         case .drain: return .drained(clean: drain())
         case .release:
             // Ordering: before others can write, so that nothing is written for what was read before they did.
@@ -154,20 +155,31 @@ extension ImageKeeper {
             now: KeeperClock.now)
     }
 
-    private func countWrites() -> OwnershipEvent {
-        let started = writesStarted()
-        // One that takes long starts none meanwhile, and needs the lock.
-        return session.writes.ended < started ? .writing : .wrote(started)
+    private func countUses() -> OwnershipEvent {
+        fromLoop { side in
+            side.pointee.turnGauge()
+            return side.pointee.isInUse ? .writing : .wrote(side.pointee.uses)
+        } ?? .writing
     }
 
-    private func writesStarted() -> UInt64 {
-        let started = KeeperQueue<UInt64>()
+    /// With nothing under way there is nothing to wait for.
+    private func rest(after uses: UInt64) -> OwnershipEvent {
+        guard fromLoop({ $0.pointee.rest(after: uses) }) ?? false else { return .writing }
+        return .drained(clean: !session.writes.isUncertain)
+    }
+
+    private func writesStarted() -> UInt64 { fromLoop { $0.pointee.writes.started } ?? 0 }
+
+    /// What `body` says where the loop side may be touched.
+    private func fromLoop<Value: Sendable>(
+        _ body: @escaping @Sendable (UnsafeMutablePointer<LoopSide>) -> Value
+    ) -> Value? {
+        let place = KeeperQueue<Value>()
         onLoop { side in
-            side.pointee.turnGauge()
-            let count = side.pointee.writes.started
-            started.change { $0.append(count) }
+            let value = body(side)
+            place.change { $0.append(value) }
         }
-        return started.change { $0.first } ?? 0
+        return place.change { $0.first }
     }
 
     /// As ``ImageSession/renewMailbox()``, and tells what there is to tell.
@@ -248,12 +260,7 @@ extension ImageKeeper {
 
     /// Bytes that initiators know.
     var exportedSize: UInt64 {
-        let size = KeeperQueue<UInt64>()
-        onLoop { side in
-            let bytes = side.pointee.size
-            size.change { $0.append(bytes) }
-        }
-        return size.change { $0.first } ?? 0
+        fromLoop { $0.pointee.size } ?? 0
     }
 
     func publish() {

@@ -146,14 +146,14 @@ final class ImageSession: @unchecked Sendable {
         if let updateWatch { rbd_update_unwatch(handle, updateWatch) }
         updateWatch = nil
         // Callbacks of cached writes use the image once more: they must be over before it is closed.
-        _ = waitForWrites(started: writes.started, milliseconds: 60_000)
+        _ = waitUntil(milliseconds: 60_000) { writes.isQuiet }
         image = nil
         cluster = nil
         LiveClients.shared.remove(client)
         updates.release()
         if let place { OpenImages.shared.leave(place) }
         // A callback that librbd still owes would write there; none was ever seen.
-        guard waitForWrites(started: writes.started, milliseconds: 1000) else { return }
+        guard waitUntil(milliseconds: 1000, { writes.isQuiet }) else { return }
         writes.free()
     }
 
@@ -163,8 +163,12 @@ final class ImageSession: @unchecked Sendable {
 
     /// Waits until `started` writes have ended. - Returns: false if that took too long.
     func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {
+        waitUntil(milliseconds: milliseconds) { writes.ended >= started }
+    }
+
+    private func waitUntil(milliseconds: Int64, _ isSo: () -> Bool) -> Bool {
         let deadline = KeeperClock.now + milliseconds
-        while writes.ended < started {
+        while !isSo() {
             if KeeperClock.now >= deadline { return false }
             usleep(500)
         }

@@ -35,6 +35,10 @@ struct LoopSide {
     var access: Access
     /// A read without the lock would take it from whoever has it, or fail: an image with a journal.
     var readsNeedLock: Bool
+    /// Reads that needed the lock.
+    var reads: UInt64 = 0
+    /// Commands under way that need the lock to their end.
+    var needs = 0
     /// Bytes that are exported.
     private(set) var size: UInt64
     /// Bytes that the image has, as far as is known: fewer than `size` only where it was shrunk behind the gateway's back.
@@ -99,6 +103,22 @@ extension LoopSide {
 
     /// Whether the image has the bytes of `extent`: beyond its end librbd reads nothing, or zeros, and cuts a write short.
     func has(_ extent: ByteExtent) -> Bool { extent.offset <= end && extent.length <= end - extent.offset }
+
+    /// Operations that needed the lock, since the open image was.
+    var uses: UInt64 { writes.started &+ reads }
+
+    /// Something under way needs the lock, however long ago it began.
+    var isInUse: Bool { needs > 0 || !writes.isQuiet }
+
+    /// Lets no more writes through, if nothing has needed the lock since there were so many uses, and nothing under way does. Both in
+    /// one go on the loop: nothing comes between.
+    ///
+    /// - Returns: false where something does.
+    mutating func rest(after uses: UInt64) -> Bool {
+        guard self.uses == uses, !isInUse else { return false }
+        stopWriting(.reading)
+        return true
+    }
 
     /// Lets no more writes through.
     mutating func stopWriting(_ access: Access) {

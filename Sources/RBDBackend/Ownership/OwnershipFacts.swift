@@ -50,11 +50,11 @@ package enum OwnershipEvent: Hashable, Sendable {
     case broke(Int32)
     /// `acquire` ended.
     case acquired(Int32)
-    /// `countWrites`: how many were started since the image was opened.
+    /// `countWrites`: how many operations needed the lock since the image was opened.
     case wrote(UInt64)
-    /// `countWrites`: some have not ended.
+    /// `countWrites`, `rest`: something under way needs the lock, or has done since it was counted.
     case writing
-    /// `drain` ended: nothing is under way any longer, and whether each write's end is known.
+    /// `drain` ended, or `rest` let nothing through any longer: nothing is under way, and whether each write's end is known.
     case drained(clean: Bool)
     /// `release` ended.
     case released(Int32)
@@ -111,8 +111,11 @@ package enum OwnershipAction: Hashable, Sendable {
     case breakLock
     /// Take the lock.
     case acquire
-    /// Count the writes that were started, and see whether they have ended.
+    /// Count what needs the lock, and see whether it has ended: writes and what counts as such, reads of an image with a journal,
+    /// flushes under way, long commands under way.
     case countWrites
+    /// Let no more writes through, if still only so many operations have needed the lock, and nothing under way needs it.
+    case rest(UInt64)
     /// Wait, but not for long, until what was started on the image has ended.
     case drain
     /// Give the lock back, as librbd has it and as the OSD has it: after success neither thinks that it is this client's.

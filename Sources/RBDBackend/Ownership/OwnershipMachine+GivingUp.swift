@@ -40,7 +40,7 @@ extension OwnershipMachine {
             return []
         }
         phase = .resting
-        return [.closeGate, .drain]
+        return [.rest(count)]
     }
 
     /// The lock is in use, however long ago the write under way began.

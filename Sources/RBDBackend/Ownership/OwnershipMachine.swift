@@ -30,7 +30,7 @@ package struct OwnershipMachine: Hashable, Sendable {
         case releasing
         /// Counting writes, to see whether the lock is needed.
         case counting
-        /// Waiting for the end of writes, as the lock is not needed.
+        /// Closing the gate, as the lock is not needed.
         case resting
         /// Giving it back unasked.
         case idling

@@ -7,12 +7,17 @@ internal import Synchronization
 struct WriteGauge: ~Copyable {
     /// Started on the loop's thread; written there only.
     var started: UInt64 = 0
+    /// Flushes started on the loop's thread; written there only. Apart from writes: an initiator that flushes writes nothing, and
+    /// a lock that is asked for is given away with a flush under way, since librbd does its own.
+    var flushesStarted: UInt64 = 0
     /// No write on it is older: milliseconds of `KeeperClock`. Written while no write on it is under way.
     fileprivate(set) var since: Int64
     /// No part of a write that has ended earlier than this after its start has timed out, in milliseconds.
     private let patience: Int64
     /// Ended on librbd's thread.
     private let finished = Atomic<UInt64>(0)
+    /// Flushes that have ended, on librbd's thread.
+    private let flushed = Atomic<UInt64>(0)
     /// Some write has ended in a way that leaves open whether it will be carried out; for as long as the image is open.
     private let uncertain = Atomic<Bool>(false)
     private let failed: Unmanaged<WriteFailureHandler>
@@ -43,6 +48,11 @@ struct WriteGauge: ~Copyable {
         finished.store(finished.load(ordering: .relaxed) &+ 1, ordering: .releasing)
     }
 
+    /// A flush has ended; called on librbd's thread, before its ticket is posted.
+    func finishFlush() {
+        flushed.store(flushed.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+    }
+
     private func fail(_ code: Int32, _ now: Int64) {
         switch WriteEnd(code) {
         case .notSent, .barred: report(code)
@@ -67,6 +77,9 @@ struct WriteGauge: ~Copyable {
 
     /// Writes that have ended.
     var ended: UInt64 { finished.load(ordering: .acquiring) }
+
+    /// Neither a write nor a flush is under way.
+    var isQuiet: Bool { ended == started && flushed.load(ordering: .acquiring) == flushesStarted }
 }
 
 /// The writes of one open image, on two gauges by turns, so that it is known without a clock per write that a write is not older than
@@ -106,7 +119,7 @@ final class WriteGauges: @unchecked Sendable {
     /// Begins the turn of the other gauge, if no write on it is under way. To be called every few seconds while there are writes.
     func turn(now: Int64 = KeeperClock.now) {
         let other = pair + (1 - index)
-        guard other.pointee.ended == other.pointee.started else { return }
+        guard other.pointee.isQuiet else { return }
         other.pointee.since = now
         index = 1 - index
     }
@@ -116,6 +129,9 @@ final class WriteGauges: @unchecked Sendable {
 
     /// Writes that have ended.
     var ended: UInt64 { pair[0].ended &+ pair[1].ended }
+
+    /// Neither a write nor a flush is under way.
+    var isQuiet: Bool { pair[0].isQuiet && pair[1].isQuiet }
 
     /// A write that ended may be carried out yet.
     var isUncertain: Bool { pair[0].isUncertain || pair[1].isUncertain }

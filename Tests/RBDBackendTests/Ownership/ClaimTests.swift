@@ -60,6 +60,14 @@ struct ClaimTests {
                 [.claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .writing], []
             ),
             (
+                "what has begun since it was counted keeps the lock, and no gate was closed for it",
+                [
+                    .claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .wrote(0),
+                    .writing,
+                ],
+                []
+            ),
+            (
                 "with a write under way it goes on",
                 [
                     .claim, .foundOwner(.nobody), .acquired(0), .timer, .checked(.fine), .timer, .wrote(0),

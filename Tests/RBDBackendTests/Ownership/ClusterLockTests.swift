@@ -103,6 +103,34 @@ struct ClusterLockTests {
         #expect(try image.export()[0] == 2)
     }
 
+    @Test("reads of an image with a journal need its lock, and keep it")
+    func journal() throws {
+        let image = try ScratchImage(flags: "--image-feature layering,exclusive-lock,journaling")
+        let one = try image.gateway { $0.lockIdleReleaseMilliseconds = 500 }
+        try one.writeThrough(block(1), block: 0)
+        for _ in 0..<30 {
+            #expect(try one.read(block: 0) == block(1))
+            usleep(100_000)
+        }
+        #expect(one.generation == 0, "\(one.notices)")
+        #expect(try one.waits { _ in try !image.isLocked() }, "\(one.notices)")
+        one.close()
+    }
+
+    @Test("a command that needs it to its end keeps it, however long a step takes")
+    func needed() throws {
+        let image = try ScratchImage()
+        let one = try image.gateway { $0.lockIdleReleaseMilliseconds = 500 }
+        try one.writeThrough(block(1), block: 0)
+        one.loop.run { one.backend.pointee.beginNeedingRight() }
+        usleep(2_500_000)
+        #expect(one.generation == 0)
+        #expect(try image.isLocked())
+        one.loop.run { one.backend.pointee.endNeedingRight() }
+        #expect(try one.waits { _ in try !image.isLocked() }, "\(one.notices)")
+        one.close()
+    }
+
     @Test("it is kept where that is wanted")
     func kept() throws {
         let image = try ScratchImage()

@@ -45,6 +45,13 @@ extension OwnershipModel {
         case .countWrites:
             let isWaitedFor = queue.contains { $0.client == me && !$0.isOrphan }
             return isWaitedFor ? .writing : .wrote(gateways[index].writes)
+        case .rest(let count):
+            guard gateways[index].writes == count, !queue.contains(where: { $0.client == me && !$0.isOrphan })
+            else {
+                return .writing
+            }
+            if !mutation.contains(.keepsGateOpen) { gateways[index].gateIsOpen = false }
+            return .drained(clean: !gateways[index].inbox.contains(.writeFailed(110)))
         case .drain:
             let pending = queue.filter { $0.client == me }
             if mutation.contains(.drainsCarelessly) { return .drained(clean: true) }
