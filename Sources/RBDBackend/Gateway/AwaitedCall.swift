@@ -58,6 +58,45 @@ final class AwaitedCall: @unchecked Sendable {
     static func run(
         milliseconds: Int, submit: (rados_completion_t, AwaitedCall) -> CInt
     ) -> (code: CInt, answer: [UInt8]?)? {
+        start(submit: submit).end(milliseconds: milliseconds)
+    }
+
+    /// A call that was made, and can be waited for beside others.
+    final class Started {
+        private let call: AwaitedCall
+        /// Nil for one that was not made.
+        private let completion: rados_completion_t?
+        private let refusal: CInt
+
+        fileprivate init(_ call: AwaitedCall, _ completion: rados_completion_t?, refusal: CInt = 0) {
+            (self.call, self.completion, self.refusal) = (call, completion, refusal)
+        }
+
+        deinit {
+            if let completion { rados_aio_release(completion) }
+        }
+
+        /// Waits for the end. - Returns: the call's result and answer; nil where it is given up.
+        func end(milliseconds: Int) -> (code: CInt, answer: [UInt8]?)? {
+            guard let completion else { return (refusal, nil) }
+            guard call.wait(milliseconds: milliseconds) else { return nil }
+            let bytes = call.answer.pointee.map {
+                Array(UnsafeRawBufferPointer(start: $0, count: call.answerLength.pointee))
+            }
+            return (rados_aio_get_return_value(completion), bytes)
+        }
+
+        /// As above, of a class method. - Returns: the answer's first ``roomBytes`` bytes, or librados' errno; nil where it is given up.
+        func method(milliseconds: Int) -> Result<[UInt8], Errno>? {
+            guard let outcome = end(milliseconds: milliseconds) else { return nil }
+            if outcome.code < 0 { return .failure(radosErrno(outcome.code)) }
+            let count = min(Int(outcome.code), AwaitedCall.roomBytes)
+            return .success((0..<count).map { UInt8(bitPattern: call.room[$0]) })
+        }
+    }
+
+    /// Submits a call, which is to be waited for. - Parameter submit: as above.
+    static func start(submit: (rados_completion_t, AwaitedCall) -> CInt) -> Started {
         let call = AwaitedCall()
         var completion: rados_completion_t?
         // Given back by the callback. A call that librados drops at shutdown never has one: that much leaks.
@@ -65,40 +104,27 @@ final class AwaitedCall: @unchecked Sendable {
         let made = rados_aio_create_completion2(held.toOpaque(), callHasEnded, &completion)
         guard made >= 0, let completion else {
             held.release()
-            return (made < 0 ? made : -ENOMEM, nil)
+            return Started(call, nil, refusal: made < 0 ? made : -ENOMEM)
         }
-        defer { rados_aio_release(completion) }
         let submitted = submit(completion, call)
         guard submitted >= 0 else {
             held.release()
-            return (submitted, nil)
+            rados_aio_release(completion)
+            return Started(call, nil, refusal: submitted)
         }
-        guard call.wait(milliseconds: milliseconds) else { return nil }
-        let bytes = call.answer.pointee.map {
-            Array(UnsafeRawBufferPointer(start: $0, count: call.answerLength.pointee))
-        }
-        return (rados_aio_get_return_value(completion), bytes)
+        return Started(call, completion)
     }
 
-    /// Calls a method of an OSD class and waits for its end. `context` must outlive a call that is given up (``PoolHandle``).
-    ///
-    /// - Returns: the answer's first ``roomBytes`` bytes, or librados' errno; nil where it was given up.
+    /// Calls a method of an OSD class, which is to be waited for. `context` must outlive a call that is given up (``PoolHandle``).
     static func method(
-        _ name: String, of objectClass: String, on object: String, in context: rados_ioctx_t, _ question: [UInt8],
-        milliseconds: Int
-    ) -> Result<[UInt8], Errno>? {
+        _ name: String, of objectClass: String, on object: String, in context: rados_ioctx_t, _ question: [UInt8]
+    ) -> Started {
         let bytes = question.map { CChar(bitPattern: $0) }
-        var call: AwaitedCall?
-        let outcome = run(milliseconds: milliseconds) { completion, made in
-            call = made
+        return start { completion, made in
             // librados copies the question, and writes the answer before it calls back.
-            return rados_aio_exec(
+            rados_aio_exec(
                 context, object, completion, objectClass, name, bytes, bytes.count, made.room, roomBytes)
         }
-        guard let outcome, let call else { return nil }
-        if outcome.code < 0 { return .failure(radosErrno(outcome.code)) }
-        let count = min(Int(outcome.code), roomBytes)
-        return .success((0..<count).map { UInt8(bitPattern: call.room[$0]) })
     }
 
     /// False where the call has not ended in time.

@@ -96,7 +96,7 @@ final class ImageSession: @unchecked Sendable {
         self.handlers = handlers
         self.options = options
         headerObject = identifier.map { "rbd_header." + $0 }
-        facts = try ImageFacts(image.parts, cluster)
+        facts = try ImageFacts(image.parts, cluster, wasRenewed: handlers.doubted)
         encryptionHeaderBytes = image.encryptionHeaderBytes
 
         if let place, !OpenImages.shared.enter(place, handlers.owner) {
@@ -181,7 +181,7 @@ final class ImageSession: @unchecked Sendable {
     }
 
     /// A look at the image that only OSDs can answer. - Returns: 0, or a positive errno: ENOENT where it or some of what it
-    /// depends on is gone, ETIMEDOUT after two seconds.
+    /// depends on is gone, ETIMEDOUT after ``ImageFacts/milliseconds``.
     func probe() -> Int32 {
         guard let facts else { return 0 }
         switch facts.look() {

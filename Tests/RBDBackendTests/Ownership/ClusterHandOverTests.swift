@@ -64,6 +64,80 @@ struct ClusterHandOverTests {
         withExtendedLifetime(turn) {}
     }
 
+    /// A pool of which no OSD answers from ``stop()`` on: its placement groups want more copies than there are OSDs.
+    private struct DeadPool: ~Copyable {
+        let name = "dead-\(UInt32.random(in: 0...UInt32.max))"
+
+        init() throws {
+            try tool("ceph config set mon mon_allow_pool_delete true")
+            try tool("ceph osd pool create \(name) 1 && rbd pool init \(name)")
+        }
+
+        func stop() throws {
+            try tool("ceph osd pool set \(name) size 3")
+            try tool("ceph osd pool set \(name) min_size 3")
+            let isAway = eventually { !succeeds("timeout 2 rados -p \(name) stat rbd_directory") }
+            #expect(isAway)
+        }
+
+        func goOn() throws {
+            try tool("ceph osd pool set \(name) min_size 1")
+            let isBack = eventually { succeeds("timeout 5 rados -p \(name) stat rbd_directory") }
+            #expect(isBack)
+        }
+
+        deinit {
+            succeeds("ceph osd pool rm \(name) \(name) --yes-i-really-really-mean-it")
+        }
+    }
+
+    @Test(
+        "an owner whose image is a clone of images that do not answer is there for questions, whatever it finds out about them",
+        arguments: [false, true])
+    func deadParents(isOneGone: Bool) throws {
+        let turn = OSDTurn()
+        let dead = try DeadPool()
+        let image = try ScratchImage()
+        let first = "\(isOneGone ? scratchPool : dead.name)/first-\(dead.name)"
+        let second = "\(dead.name)/second"
+        try tool("rbd create --size 16M \(first) && rbd snap create --no-progress \(first)@s")
+        try tool("rbd clone --rbd-default-clone-format 2 \(first)@s \(second)")
+        try tool("rbd snap create --no-progress \(second)@s")
+        try tool("rbd clone --rbd-default-clone-format 2 \(second)@s \(image.spec)-clone")
+        var options = image.options
+        options.image += "-clone"
+        options.lookMilliseconds = 300
+        options.lockHoldMilliseconds = 60_000
+        let one = try Gateway(options, bytes: 16 << 20)
+        try one.writeThrough(block(1), block: 0)
+        let client = one.client
+        let asker = try GatewayImage(options)
+        let mailbox = try asker.mailbox(Calls().handlers)
+        try dead.stop()
+        if isOneGone {
+            let info = try tool("rbd info \(first)")
+            let line = try #require(info.split(separator: "\n").first { $0.contains("\tid: ") })
+            let identifier = try #require(line.split(separator: " ").last)
+            try tool("rados -p \(scratchPool) rm rbd_header.\(identifier)")
+        }
+        for _ in 0..<60 {
+            let answers = try ask(asker, mailbox)
+            #expect(answers.answers.map(\.client) == [client])
+            #expect(answers.silent == [])
+            usleep(100_000)
+        }
+        #expect(one.client == client)
+        try dead.goOn()
+        if isOneGone {
+            #expect(one.waits { $0.notices.contains(.availability(.gone(errno: ENOENT))) }, "\(one.notices)")
+        }
+        one.close()
+        succeeds("rbd rm --no-progress \(options.spec)")
+        succeeds("rbd snap rm --no-progress \(first)@s")
+        succeeds("rbd rm --no-progress \(first)")
+        withExtendedLifetime(turn) {}
+    }
+
     @Test("an owner at this machine's address is asked if its process lives")
     func sameAddress() throws {
         let turn = OSDTurn()
