@@ -27,7 +27,10 @@ extension Device {
             case .ours(let claim):
                 gate = DeviceGate(claim, backstore)
                 isAsking = await isKernelWaiting()
+                await learnWhetherServed()
                 guard life.state == .opening else { return .failed(.notWanted) }
+                // That process may have ended without an answer to what it was asked.
+                if wasHeldElsewhere { environment.waitersMayBeLeft() }
             case .failed, .vanished: return outcome
             }
         }
@@ -43,6 +46,39 @@ extension Device {
             return .failed(OpenFailure(errno: error.errno, message: error.description))
         case nil: return .failed(.noThread)
         }
+    }
+
+    /// Finds out whether another daemon has answered for a device that was announced to us. Until a daemon has, the kernel has no
+    /// command for the device (and refuses to reset its ring, EINVAL); afterwards its ring may hold commands that were begun, and
+    /// the device is one that was there before. In doubt it is looked again: a ring that another daemon has worked on must not be
+    /// served from its tail.
+    private func learnWhetherServed() async {
+        while life.origin == .added, life.state == .opening {
+            switch await isServed() {
+            case true:
+                logger.notice("\(label): is enabled already; taken over as one that was there before")
+                life.servedBefore()
+                forgetAdded()
+            case false: return
+            case nil: try? await ControlThread.sleep(for: .milliseconds(500))
+            }
+        }
+    }
+
+    /// Whether the device is enabled, so that somebody has answered for it; nil if that cannot be found out.
+    private func isServed() async -> Bool? {
+        let backstore = backstore
+        // Bound: configfs holds up readers while the device is being removed.
+        let result = await BlockingCall.run("asked-uio", atMost: .seconds(2)) { () -> Bool? in
+            do throws(ConfigFSError) { return try backstore.isEnabled() } catch {
+                switch error.errno {
+                // It has gone.
+                case .noSuchFileOrDirectory, .operationNotSupportedByDevice: return false
+                default: return nil
+                }
+            }
+        }
+        return result ?? nil
     }
 
     private func claimNode() async -> NodeOutcome {
@@ -66,10 +102,19 @@ extension Device {
                 if !isTold { logger.notice("\(label): \(OpenFailure.heldElsewhere(node).message)") }
                 isTold = true
                 isContended = true
+                wasHeldElsewhere = true
+                // Once that one has answered nobody waits, and the device is looked at as those are that were there before.
+                if await isServed() == true {
+                    life.servedBefore()
+                    forgetAdded()
+                    guard life.origin == .added else { return .failed(.heldElsewhere(node)) }
+                }
                 try? await ControlThread.sleep(for: pause)
                 pause = min(pause * 2, .seconds(2))
                 guard life.state == .opening else { return .failed(.notWanted) }
-            case .failure(.open(_, .resourceBusy)): return .failed(.heldElsewhere(node))
+            case .failure(.open(_, .resourceBusy)):
+                wasHeldElsewhere = true
+                return .failed(.heldElsewhere(node))
             case .failure(let error):
                 return .failed(OpenFailure(errno: DeviceOpening.errno(of: error), message: error.description))
             case nil: return .failed(.noThread)
@@ -107,9 +152,32 @@ extension Device {
     }
 
     /// The one way out for a device that stays in the kernel: unblocked if it was blocked here, its node free.
+    /// Tried until it is done, within the limit and ``DeviceGate/unblockPatience``: what is missing, a thread or a descriptor, comes
+    /// back when others end.
     func leaveNode(atMost limit: Duration = .forEver) async {
         guard let gate else { return }
-        await atGate("not unblocked", atMost: limit) { () throws(ConfigFSError) in try gate.leave() }
+        let end = ContinuousClock.now + min(limit, DeviceGate.unblockPatience)
+        var pause = Duration.milliseconds(50)
+        var isTold = false
+        while true {
+            // An attempt that hangs in configfs is waited for to the end: another one would hang behind it.
+            let left = max(end - .now, .zero)
+            let isLeft = await atGate(isTold ? nil : "not unblocked", atMost: min(limit, max(left, .seconds(1)))) {
+                () throws(ConfigFSError) in try gate.leave()
+            }
+            if isLeft { return }
+            isTold = true
+            guard ContinuousClock.now + pause < end else { break }
+            try? await ControlThread.sleep(for: pause)
+            pause = min(pause * 2, .seconds(5))
+        }
+        if gate.claim.isGone { return }
+        logger.error(
+            """
+            \(label): let go of without having been unblocked: initiators get BUSY until a daemon takes the device over. Expected \
+            configfs to take 0 in \(backstore.name)/action/block_dev; write it by hand
+            """)
+        gate.giveUp()
     }
 
     /// The other one: the kernel takes the device away, or has done so.
@@ -117,9 +185,10 @@ extension Device {
         gate?.deviceIsGone()
     }
 
+    /// - Parameter whatFailed: for the log; nil if that has been told.
     @discardableResult
     private func atGate(
-        _ whatFailed: String, atMost limit: Duration, _ body: @escaping @Sendable () throws(ConfigFSError) -> Void
+        _ whatFailed: String?, atMost limit: Duration, _ body: @escaping @Sendable () throws(ConfigFSError) -> Void
     ) async -> Bool {
         let failure = await BlockingCall.run("block-\(node.nodeName)", atMost: limit) { () -> String in
             do throws(ConfigFSError) {
@@ -130,7 +199,7 @@ extension Device {
             }
         }
         let reason = failure ?? "configfs does not answer, or no thread is left"
-        if !reason.isEmpty { logger.warning("\(label): \(whatFailed): \(reason)") }
+        if let whatFailed, !reason.isEmpty { logger.warning("\(label): \(whatFailed): \(reason)") }
         return reason.isEmpty
     }
 }

@@ -36,6 +36,8 @@ actor Device {
     var isClaiming = false
     /// Another process has had the node since the device was announced.
     var isContended = false
+    /// Another process has had the node when we wanted it.
+    var wasHeldElsewhere = false
     /// The kernel waits for answers about this device, as far as is known (`nl_reply_supported`).
     var isAsking = true
     /// The device has ended, or is ending: whatever is announced under its name and number is another one.

@@ -23,6 +23,12 @@ struct DeviceEnvironment: Sendable {
     /// time.
     var busyPatience = Duration.seconds(3)
 
+    /// How long an answer waits for an attempt of ours at a node that is under way.
+    var claimPatience = Duration.seconds(10)
+
+    /// Another process has let go of a device, perhaps without an answer to what it was asked about it.
+    var waitersMayBeLeft: @Sendable () -> Void = {}
+
     /// Which devices may copy from and to one another.
     var copyGroups = CopyGroups()
 

@@ -8,11 +8,14 @@ extension NodeClaim: DeviceClaim {}
 /// One device's gate in the kernel, and the duty that comes with having shut it: blocked, a device answers BUSY for ever.
 ///
 /// There is one per claim, so nobody can block or reset a device that another process serves. Whoever ends with a device ends
-/// with ``leave()`` or ``deviceIsGone()``; both may be called again, and after either nothing is written any more.
+/// with ``leave()`` or ``deviceIsGone()``; both may be called again, and after either has done its work nothing is written any more.
 ///
 /// Ordering: writes come one after the other, whichever threads they come from, so that a block which hangs in configfs does
 /// not overtake the unblock behind it. All but ``deviceIsGone()`` may block, and are for threads of their own.
 final class DeviceGate: Sendable {
+    /// Bound: how long a device that cannot be unblocked is held for that.
+    static let unblockPatience = Duration.seconds(60)
+
     let claim: NodeClaim
     private let backstore: Backstore
     private let state = Mutex(State())
@@ -53,17 +56,23 @@ final class DeviceGate: Sendable {
 
     /// The device stays without us: unblocked, if this daemon has blocked it, and the node free for another one.
     ///
-    /// - Throws: if the device could not be unblocked; the node is free all the same.
+    /// - Throws: if the device could not be unblocked, as for want of a descriptor; then it is still held, because whoever
+    ///   lets go of a blocked device leaves it answering BUSY. To be called again, or ended by ``giveUp()``.
     func leave() throws(ConfigFSError) {
         let result = state.withLock { state -> Result<Void, ConfigFSError> in
-            defer {
-                state.hasLeft = true
-                claim.release()
+            if state.isBlocked, !state.hasLeft, !claim.isGone {
+                do throws(ConfigFSError) { try unblock(&state) } catch { return .failure(error) }
             }
-            guard state.isBlocked, !state.hasLeft, !claim.isGone else { return .success(()) }
-            return Result { () throws(ConfigFSError) in try unblock(&state) }
+            state.hasLeft = true
+            claim.release()
+            return .success(())
         }
         try result.get()
+    }
+
+    /// Lets go of the node although the device may still be blocked: the next daemon unblocks it. Never blocks.
+    func giveUp() {
+        claim.release()
     }
 
     /// The device is gone, or the kernel takes it away: its node is let go of at once, and there is nothing to unblock. Never

@@ -33,7 +33,8 @@ struct DeviceLife: Equatable {
     enum Origin: Equatable {
         /// The kernel announced it and waits for an answer.
         case added
-        /// It was there when the daemon started; nobody waits, and it stays configured whatever happens.
+        /// It was there when the daemon started, or another daemon has served it since it was announced; nobody waits, and it
+        /// stays configured whatever happens.
         case existing
     }
 
@@ -62,13 +63,19 @@ struct DeviceLife: Equatable {
         case open
     }
 
-    let origin: Origin
+    private(set) var origin: Origin
     private(set) var state = State.opening
     /// The ring broke between being attached and the word that it is at work.
     private var lostEarly = false
 
     init(origin: Origin) {
         self.origin = origin
+    }
+
+    /// Another daemon has answered for the device since it was announced: nobody waits for it, and its ring may hold commands
+    /// that were begun.
+    mutating func servedBefore() {
+        if state == .opening { origin = .existing }
     }
 
     /// The backend is open and the ring mapped.

@@ -217,9 +217,14 @@ actor DeviceTable {
         let foreign = foreign
         Task(executorPreference: ControlThread.shared) {
             // A probe cannot tell our own attempt at the node from another process, so that one ends first.
-            _ = await BlockingCall.wait(atMost: .seconds(10)) {
+            let isClear = await BlockingCall.wait(atMost: environment.claimPatience) {
                 if await device.isContended { return true }
                 return await !device.isClaiming
+            }
+            // No other process has refused it to us, so none will answer.
+            if !isClear, await device.gate == nil {
+                if let request = announced.request { environment.reply(request, .resourceTemporarilyUnavailable) }
+                return
             }
             guard await device.gate != nil else {
                 if let request = announced.request {

@@ -22,17 +22,21 @@ struct NetlinkGate: Sendable {
     /// Wakes whoever waits in the kernel for an answer that will never come, with EINTR: events sent to a daemon that has ended,
     /// or lost. For the moment that takes, further events fail with EAGAIN.
     ///
-    /// - Parameter own: minors of nodes that this daemon has.
-    func releaseWaiters(own: Set<UInt32>) {
+    /// - Parameters:
+    ///   - own: minors of nodes that this daemon has.
+    ///   - isTold: people know already that another daemon stands in the way.
+    /// - Returns: false if another daemon is at work: then they go on waiting (``WaiterRelease`` comes back to them).
+    func releaseWaiters(own: Set<UInt32>, isTold: Bool = false) -> Bool {
         // Who waits has a node: it is made before the event is sent, and taken away after the answer.
         let nodes = nodes()
-        guard let sole = proof(nodes, own) else { return }
+        guard let sole = proof(nodes, own, isTold: isTold) else { return false }
         if !nodes.isEmpty {
             set(blocked: true, sole)
             reset(sole)
         }
         // In any case: a daemon that was killed while it stopped has left netlink blocked.
         set(blocked: false, sole)
+        return true
     }
 
     /// Lets further events fail with EAGAIN while the daemon stops. - Returns: what ``open(_:)`` takes; nil if that was not done.
@@ -50,14 +54,15 @@ struct NetlinkGate: Sendable {
 
     // MARK: - Other daemons
 
-    private func proof(_ nodes: [UIONode], _ own: Set<UInt32>) -> SoleDaemon? {
+    private func proof(_ nodes: [UIONode], _ own: Set<UInt32>, isTold: Bool = false) -> SoleDaemon? {
         let signs = signs(nodes, own)
         if let sole = SoleDaemon(ifNoneOf: signs) { return sole }
+        if isTold { return nil }
         logger.notice(
             """
             another TCMU daemon is at work here: \(signs.joined(separator: ", ")). Netlink is not reset, which would fail its \
-            devices. A process that waits in the kernel for an answer of a daemon that has ended goes on waiting; to release it \
-            write 1, 1 and 0 to block_netlink, reset_netlink and block_netlink in /sys/module/target_core_user/parameters
+            devices. A process that waits in the kernel for an answer of a daemon that has ended goes on waiting until the other \
+            daemon ends, too; to release it before, write 1, 1 and 0 to block_netlink, reset_netlink and block_netlink in /sys/module/target_core_user/parameters
             """)
         return nil
     }

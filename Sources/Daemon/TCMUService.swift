@@ -45,10 +45,20 @@ struct TCMUService: Service {
             tree: ConfigFSTree(mountedAt: configuration.configFSRoot), journal: configuration.runDirectory,
             logger: logger)
         let session = try NetlinkSession(receiveBuffer: configuration.netlinkReceiveBuffer)
-        let table = DeviceTable(environment: try environment(session, portalGroups))
         let gate = NetlinkGate(service: configuration, logger: logger) { session.otherListeners }
+        let owner = TableOwner()
+        let release = WaiterRelease {
+            // What our own devices are being asked is answered first: a reset would fail it.
+            guard let table = owner.table, await table.hasSettled() else { return false }
+            let own = table.minors.withLock { $0 }
+            return await BlockingCall.run("release") { gate.releaseWaiters(own: own, isTold: true) } ?? false
+        }
+        var environment = try environment(session, portalGroups)
+        environment.waitersMayBeLeft = { release.want() }
+        let table = DeviceTable(environment: environment)
+        owner.table = table
         let listener = try NetlinkListener(session, logger: logger)
-        gate.releaseWaiters(own: [])
+        if !gate.releaseWaiters(own: []) { release.want() }
         let found = await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
@@ -67,7 +77,7 @@ struct TCMUService: Service {
         Task(executorPreference: ControlThread.shared) { await presence.begin(whenSettled: table) }
         let wasAsked = await withGracefulShutdownHandler {
             for await event in listener.events {
-                if await table.handle(event) { await recoverEvents(table, gate) }
+                if await table.handle(event) { await recoverEvents(table, gate, release) }
                 if Task.isShuttingDownGracefully { break }
             }
             return Task.isShuttingDownGracefully
@@ -76,6 +86,7 @@ struct TCMUService: Service {
         }
         logger.info("stopping: closing devices")
         presence.end()
+        release.end()
         // Order: no new events, if that is ours to say; what has come, and comes all the same, is answered while the devices are
         // closed.
         let shut = gate.shut(own: table.minors.withLock { $0 })
@@ -113,8 +124,8 @@ struct TCMUService: Service {
     }
 
     /// Events were lost (ENOBUFS): their waiters are released, and sysfs tells what there is.
-    private func recoverEvents(_ table: DeviceTable, _ gate: NetlinkGate) async {
-        gate.releaseWaiters(own: table.minors.withLock { $0 })
+    private func recoverEvents(_ table: DeviceTable, _ gate: NetlinkGate, _ release: WaiterRelease) async {
+        if !gate.releaseWaiters(own: table.minors.withLock { $0 }) { release.want() }
         await table.rescan()
     }
 
@@ -123,5 +134,15 @@ struct TCMUService: Service {
     /// SIGUSR1: a line per device into the log.
     private func reportStatus(of table: DeviceTable) async {
         for await _ in statusRequests { await table.reportStatus() }
+    }
+}
+
+/// Knows the table once there is one.
+private final class TableOwner: Sendable {
+    private let place = Mutex<DeviceTable?>(nil)
+
+    var table: DeviceTable? {
+        get { place.withLock { $0 } }
+        set { place.withLock { $0 = newValue } }
     }
 }

@@ -26,7 +26,8 @@ final class DaemonRig {
     private var answers: [NetlinkRequest: [Int32]] = [:]
 
     init(
-        openTimeout: Duration = .seconds(60), _ change: (inout ServiceConfiguration) -> Void = { _ in }
+        openTimeout: Duration = .seconds(60), _ change: (inout ServiceConfiguration) -> Void = { _ in },
+        environment changeEnvironment: (inout DeviceEnvironment) -> Void = { _ in }
     ) throws {
         let peer = try NetlinkPeer()
         let session = try peer.makeSession()
@@ -45,6 +46,7 @@ final class DaemonRig {
         }
         environment.openNode = { path, size throws(RingError) in try nodes.open(path, size) }
         environment.busyPatience = .milliseconds(200)
+        changeEnvironment(&environment)
         table = DeviceTable(environment: environment)
     }
 

@@ -4,17 +4,20 @@ import Testing
 
 /// Events of a device's life, as the tests name them.
 enum LifeEvent: CaseIterable {
-    case opened, openFailed, deadlinePassed, retryDue, removed, ringLost, recovered
+    case opened, openFailed, deadlinePassed, retryDue, removed, ringLost, recovered, servedBefore
 
     func apply(to life: inout DeviceLife) -> DeviceLife.Action {
         switch self {
-        case .opened: life.opened()
-        case .openFailed: life.openFailed()
-        case .deadlinePassed: life.deadlinePassed()
-        case .retryDue: life.retryDue()
-        case .removed: life.removed()
-        case .ringLost: life.ringLost()
-        case .recovered: life.recovered()
+        case .opened: return life.opened()
+        case .openFailed: return life.openFailed()
+        case .deadlinePassed: return life.deadlinePassed()
+        case .retryDue: return life.retryDue()
+        case .removed: return life.removed()
+        case .ringLost: return life.ringLost()
+        case .recovered: return life.recovered()
+        case .servedBefore:
+            life.servedBefore()
+            return .none
         }
     }
 }
@@ -57,6 +60,10 @@ struct DeviceLifeTests {
         Path("removed while opening, and the open fails", [(.removed, .answer), (.openFailed, .none)], end: .gone),
         Path(
             "a time limit that passes after the open", [(.opened, .serve), (.deadlinePassed, .none)], end: .serving),
+        Path(
+            "another daemon has answered for it: it stays, and is tried again",
+            [(.servedBefore, .none), (.deadlinePassed, .none), (.openFailed, .retry), (.retryDue, .open)],
+            end: .opening),
         Path("existing devices have no time limit", existing: true, [(.deadlinePassed, .none)], end: .opening),
         Path(
             "a lost ring is replaced", [(.opened, .serve), (.ringLost, .recover), (.recovered, .serve)],
