@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +44,12 @@ int clinux_fallocate(int fd, int mode, int64_t offset, int64_t length) {
 
 int clinux_falloc_punch_hole(void) { return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; }
 int clinux_falloc_zero_range(void) { return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE; }
+
+int64_t clinux_file_system_type(int fd) {
+    struct statfs facts;
+    if (fstatfs(fd, &facts) != 0) return -errno;
+    return (int64_t)(uint32_t)facts.f_type;
+}
 
 int64_t clinux_block_device_size(int fd) {
     uint64_t bytes = 0;

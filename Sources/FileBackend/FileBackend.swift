@@ -98,7 +98,7 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     /// A failure may be that of an image that was cut off: it is looked at.
     public func operationFailed(_ code: Int32) {
-        if code == -EIO || code == -ENOSPC, end.noteWrite() { FileLooks.shared.ring() }
+        if code == -EIO || code == -ENOSPC, end.noteWrite() { fileKeeper.ring() }
     }
 
     /// Reads into the segments. Beyond the end of an image that was cut off meanwhile it is EIO, and never zeros.
@@ -219,12 +219,12 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         // A file would take a write beyond its end, and grow.
         guard end.has(offset: operation.offset, length: operation.remaining) else {
             // Perhaps it was grown back, of which truncate(2) tells nobody.
-            if end.noteWrite() { FileLooks.shared.ring() }
+            if end.noteWrite() { fileKeeper.ring() }
             return .done(IOResult(code: -EIO))
         }
         if operation.kind.changes {
             if capabilities.readOnly { return .done(IOResult(code: -EROFS)) }
-            if end.noteWrite() { FileLooks.shared.ring() }
+            if end.noteWrite() { fileKeeper.ring() }
         }
         // Bound: what does not fit in the queue goes the other way; writes in flight have no order among them.
         if case .write = operation.kind, let writes, !writes.isPassed, writes.append(operation) { return .pending }

@@ -46,6 +46,11 @@ final class FileEnd: Sendable {
         return activity.exchange(Activity.written, ordering: .acquiringAndReleasing) == Activity.none
     }
 
+    /// Nobody could be told of the write: the next one is the first after a rest again.
+    func forgetWrite() {
+        activity.store(Activity.none, ordering: .releasing)
+    }
+
     /// Whether it was written since the last look; the looks end with the second one that finds nothing.
     func takeActivity() -> (wasWritten: Bool, goesOn: Bool) {
         let before = activity.load(ordering: .relaxed)

@@ -35,6 +35,8 @@ int clinux_falloc_zero_range(void);  // FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SI
 /// pwritev2(2) at `offset`: bytes written or -errno. With `nowait` it fails rather than waits (RWF_NOWAIT): -EAGAIN,
 /// and -EOPNOTSUPP where the file system never promises that.
 int64_t clinux_write_vector(int fd, const struct iovec *segments, int count, int64_t offset, bool nowait);
+/// Number of an open file's file system (linux/magic.h), or -errno.
+int64_t clinux_file_system_type(int fd);
 /// Size of a block device in bytes, or -errno.
 int64_t clinux_block_device_size(int fd);
 /// Logical sector size of a block device in bytes, or -errno.
