@@ -20,23 +20,50 @@ public final class LogPipe: TextOutputStream, Sendable {
         var lost = 0
         /// The thread has taken bytes and not written them all.
         var isWriting = false
+        /// Nobody reads at the moment: what comes is counted, and nothing waits for it to be written.
+        var isUnread = false
         /// Nothing is written any more, and nothing kept.
         var isDead = false
+        var hasThread = false
+        /// Texts that have come since a thread was tried for.
+        var textsSinceAttempt = 0
     }
 
-    /// A pipe to a descriptor, which is written by this alone and never closed. Without a thread or a descriptor for it the lines
-    /// that fit are kept, and no other is ever written.
-    public init(to descriptor: CInt, capacity: Int = 1 << 20) {
-        (self.descriptor, self.capacity) = (descriptor, capacity)
+    /// Makes the thread; nil where none can be had.
+    typealias ThreadMaker = @Sendable (@escaping @Sendable () -> Void) -> OwnedThread?
+    private let makeThread: ThreadMaker
+
+    /// A pipe to a descriptor, which is written by this alone and never closed. Without a thread the lines that fit are kept, and
+    /// it is tried again with later ones; without a descriptor to wake it by no other is ever written.
+    public convenience init(to descriptor: CInt, capacity: Int = 1 << 20) {
+        self.init(to: descriptor, capacity: capacity) { OwnedThread(name: "tcmud-log", body: $0) }
+    }
+
+    init(to descriptor: CInt, capacity: Int, makeThread: @escaping ThreadMaker) {
+        (self.descriptor, self.capacity, self.makeThread) = (descriptor, capacity, makeThread)
         wake = WakeDescriptor.make()
-        guard wake != nil else { return }
-        OwnedThread(name: "tcmud-log") { self.drain() }?.detach()
+        store.withLock { ensureThread(&$0) }
+    }
+
+    /// Bound: texts for each attempt to get a thread, of which the system has none left.
+    private static let textsPerAttempt = 16
+
+    private func ensureThread(_ store: inout Store) {
+        guard wake != nil, !store.hasThread else { return }
+        store.textsSinceAttempt = 0
+        guard let thread = makeThread({ self.drain() }) else { return }
+        thread.detach()
+        store.hasThread = true
     }
 
     /// Takes whole lines. Never waits, and takes none of a text that does not fit.
     public func write(_ text: String) {
         let mustWake = store.withLock { store -> Bool in
             if store.isDead { return false }
+            if !store.hasThread {
+                store.textsSinceAttempt += 1
+                if store.textsSinceAttempt >= Self.textsPerAttempt { ensureThread(&store) }
+            }
             // Behind lost lines nothing is taken before they have been told of: their place would not be found again.
             guard store.lost == 0, store.waiting.count + text.utf8.count <= capacity else {
                 store.lost += 1
@@ -48,12 +75,15 @@ public final class LogPipe: TextOutputStream, Sendable {
         if mustWake { wake?.raise() }
     }
 
-    /// Waits until all is written, but no longer than `limit`. - Returns: whether it is.
+    /// Waits until all is written, but no longer than `limit`, and not for a reader that has gone. - Returns: false if it took too
+    /// long.
     @discardableResult
     public func flush(within limit: Duration) -> Bool {
         let end = ContinuousClock.now + limit
         while true {
-            let isDone = store.withLock { $0.waiting.isEmpty && $0.lost == 0 && !$0.isWriting }
+            let isDone = store.withLock { store in
+                !store.isWriting && store.waiting.isEmpty && (store.lost == 0 || store.isUnread)
+            }
             if isDone || ContinuousClock.now >= end { return isDone }
             usleep(2000)
         }
@@ -83,22 +113,33 @@ public final class LogPipe: TextOutputStream, Sendable {
                 (_, failure) = put(Self.word(of: missing)[...])
                 if failure == nil { missing = 0 }
             }
+            let isUnread = failure == .brokenPipe
             guard missing > 0 else {
+                store.withLock { $0.isUnread = false }
                 pause = 200
                 continue
             }
-            if failure == .badFileDescriptor || failure == .brokenPipe { return end() }
+            if failure == .badFileDescriptor || isUnread && !mayBeReadAgain { return end() }
             store.withLock { store in
                 store.lost += missing
                 store.isWriting = false
+                store.isUnread = isUnread
             }
-            // A full disk: looked at again when there has been time for a change, and less often when there was none.
+            // A full disk, a FIFO without a reader: looked at again when there has been time for a change, and less often when there was
+            // none.
             wake?.wait(pause)
             pause = min(pause * 2, 30_000)
         }
     }
 
-    /// Nobody will ever read what is written: the descriptor is closed, or its reader has gone.
+    /// Whether a reader that has gone may have a successor: a FIFO is opened again by its name (an unnamed pipe looks the same), a
+    /// socket is not.
+    private var mayBeReadAgain: Bool {
+        var facts = stat()
+        return fstat(descriptor, &facts) == 0 && facts.st_mode & S_IFMT == S_IFIFO
+    }
+
+    /// Nobody will ever read what is written: the descriptor is closed, or the other end of the socket is.
     private func end() {
         store.withLock { store in
             store = Store()

@@ -17,8 +17,8 @@ final class LookTimer: @unchecked Sendable {
     private let places = KeeperQueue<Place>()
     private var isRunning = false
 
-    /// Has `keeper` look every `milliseconds`, until ``remove(_:)``. Without a thread to be had, the next one that is added
-    /// brings it.
+    /// Has `keeper` look every `milliseconds`, until ``remove(_:)``. Without a thread to be had it is tried again by
+    /// ``ensureThread()``.
     func add(_ keeper: ImageKeeper, milliseconds: Int) {
         let interval = Int64(max(milliseconds, 100))
         places.change { places in
@@ -26,12 +26,23 @@ final class LookTimer: @unchecked Sendable {
                 Place(
                     keeper: keeper, identifier: ObjectIdentifier(keeper), interval: interval,
                     due: KeeperClock.now + interval))
-            guard !isRunning, let thread = OwnedThread(name: "tcmud-rbd-look", body: { [self] in run() }) else {
-                return
-            }
-            isRunning = true
-            thread.detach()
+            startThread()
         }
+    }
+
+    /// Brings the thread if there are keepers and it could not be had before. By a keeper's own thread, each time it begins: the
+    /// system has threads again then.
+    func ensureThread() {
+        places.change { places in if !places.isEmpty { startThread() } }
+    }
+
+    /// With the queue's lock held.
+    private func startThread() {
+        guard !isRunning, let thread = OwnedThread(name: "tcmud-rbd-look", body: { [self] in run() }) else {
+            return
+        }
+        isRunning = true
+        thread.detach()
     }
 
     func remove(_ keeper: ImageKeeper) {

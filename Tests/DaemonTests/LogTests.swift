@@ -1,7 +1,9 @@
 import BlockBackend
 import Glibc
 import LogicalUnit
+import Reactor
 import SCSI
+import Synchronization
 import SystemPackage
 import TCMUNetlink
 import TCMURing
@@ -75,6 +77,61 @@ struct LogTests {
         #expect(log.flush(within: .seconds(60)))
         log.write("a line\n")
         #expect(log.flush(within: .seconds(60)))
+    }
+
+    @Test(
+        "a FIFO whose reader has gone: no signal and no wait, and the next reader is told how many lines it missed")
+    func nextReader() throws {
+        var template = Array("/tmp/log-test-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = "\(directory)/fifo"
+        try #require(mkfifo(path, 0o600) == 0)
+        defer {
+            unlink(path)
+            rmdir(directory)
+        }
+        let first = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        let writer = open(path, O_WRONLY | O_CLOEXEC)
+        try #require(first >= 0 && writer >= 0)
+        let log = LogPipe(to: writer, capacity: 1000)
+        log.write("before\n")
+        #expect(log.flush(within: .seconds(60)))
+        var line = [UInt8](repeating: 0, count: 16)
+        #expect(read(first, &line, line.count) == 7, "or the next reader would get it")
+        close(first)
+        for number in 0..<100 { log.write("missed \(number)\n") }
+        #expect(log.flush(within: .seconds(60)), "nobody is waited for")
+        for _ in 0..<100 { log.write("missed\n") }
+        #expect(log.flush(within: .seconds(60)))
+        let second = open(path, O_RDONLY | O_CLOEXEC)
+        try #require(second >= 0)
+        defer { close(second) }
+        var text = ""
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        for number in 0..<3000 where !text.hasSuffix("after\n") {
+            if number % 10 == 0, text.contains("lines of the log are lost") { log.write("after\n") }
+            var entry = pollfd(fd: second, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 20) > 0, entry.revents & Int16(POLLIN) != 0 else { continue }
+            let count = read(second, &chunk, chunk.count)
+            text += String(decoding: chunk.prefix(max(count, 0)), as: UTF8.self)
+        }
+        #expect(text.hasPrefix("200 lines of the log are lost"), "\(text)")
+        #expect(text.hasSuffix("after\n"))
+    }
+
+    @Test("a thread that cannot be had at first is tried again, and what fits is written then")
+    func noThread() throws {
+        let pipe = try TestPipe()
+        let attempts = Atomic<Int>(0)
+        let log = LogPipe(to: pipe.writer, capacity: 1000) { body in
+            attempts.add(1, ordering: .relaxed)
+            return attempts.load(ordering: .relaxed) < 3 ? nil : OwnedThread(name: "test-log", body: body)
+        }
+        for number in 0..<40 { log.write("\(number)\n") }
+        #expect(log.flush(within: .seconds(60)))
+        #expect(pipe.lines { $0.count == 40 } == (0..<40).map { "\($0)" })
+        #expect(attempts.load(ordering: .relaxed) == 3)
     }
 
     @Test("a full disk loses lines and nothing else")

@@ -239,6 +239,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         let before = life.thread
         let thread = OwnedThread(name: "tcmud-rbd-keep") { [self] in
             before?.join()
+            LookTimer.shared.ensureThread()
             run()
         }
         // Without one the next mail tries again.
