@@ -54,6 +54,20 @@ wait "$fio_pid" || fail "fio: $(tail -n 20 "$LAB_STATE/fio.log")"
 say "ok: fio wrote and verified across it"
 check "the LUN is written" writes_through
 
+say "--- a crash loop: the first restarts follow at once, then the pauses grow, and the LUN works after it"
+restarts=$(property NRestarts) crashes=4
+for ((crash = 1; crash <= crashes; ++crash)); do
+    until_true 30 unit_is tcmud.service active || fail "the unit is $(property ActiveState) after crash $((crash - 1))"
+    kill -9 "$(property MainPID)"
+    until_true 30 eval '(($(property NRestarts) >= restarts + crash))' || fail "not restarted after crash $crash"
+done
+until_true 30 unit_is tcmud.service active || fail "the unit is $(property ActiveState) after $crashes crashes in a row"
+daemon_log | grep -q 'start [5-9] in a row, none of which lasted a minute; this one goes on in [1-9][0-9]* s' ||
+    fail "the daemon makes no pause after $crashes crashes in a row: $(daemon_log | grep 'in a row')"
+say "ok: $crashes more crashes in a row, $(property NRestarts) restarts, with a pause before the last start"
+check "the LUN is written" writes_through
+check "the LUN is read" reads "$disk"
+
 say "--- the power-off, with a file system and dirty data on the LUN"
 mount_point=/mnt/lun
 mkdir -p "$mount_point"
