@@ -40,6 +40,25 @@ daemon_log | grep 'impossible ring' && fail "a ring was reset under the first da
 kill -0 "$first" || fail "the first daemon is gone"
 say "ok: fio verified beside a second daemon; nothing blocked, nothing reset"
 
+# --- a LUN that another daemon has served, and died: its ring is not served from where that one stopped ---
+setsid "$LAB_DAEMON_PROGRAM" --lock-file /run/other.lock --no-dbus > "$LAB_SHARE/third.log" 2>&1 &
+second=$!
+until_true 30 grep -q '\[Daemon\] serving' "$LAB_SHARE/third.log" || fail "the second daemon does not start"
+# Too slow for this one.
+kill -STOP "$first"
+make_lun left mem/left "$bytes"
+kill -CONT "$first"
+until_true 20 eval 'daemon_log | grep -q "mem/left.*another process has its node"' || fail "the first daemon does not find its node taken"
+attach left
+check "a LUN of the second daemon reads" limit 20 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
+! daemon_log | grep -q 'mem/left: serving' || fail "the first daemon serves it as well"
+kill -9 "$second"
+until_true 60 eval 'daemon_log | grep -q "mem/left: serving"' || fail "the first daemon does not take over what the second one has left"
+check "and of the first one, once that has died" limit 40 dd if="$disk" of=/dev/null bs=1M count=4 iflag=direct
+until_true 10 eval '[[ $(< "$(device_directory left)/action/block_dev") == unblocked ]]' || fail "left blocked"
+daemon_log | grep 'impossible ring' && fail "a ring with begun commands was served"
+remove_lun left
+
 # --- a backend that no daemon serves does not hold up what comes after it ---
 declare_lun alien qcow//nowhere/image "$bytes" || fail "configfs refuses the device"
 began=$SECONDS status=0
