@@ -20,7 +20,7 @@ extension Device {
         }
         defer { answering.cancel() }
         // Behind the answer, whichever way it ends.
-        defer { Task(executorPreference: ControlThread.shared) { await self.forgetModes() } }
+        defer { Task(executorPreference: ControlThread.shared) { await self.forgetKept() } }
         switch life.removed() {
         case .drain:
             guard await drain(atMost: limit) else {

@@ -54,6 +54,8 @@ extension Device {
         case .factsNeeded(let request): startReadingFacts(request)
         case .modeParametersChanged(let parameters):
             Task(executorPreference: ControlThread.shared) { await self.keep(parameters) }
+        case .erasureChanged(let erasure):
+            Task(executorPreference: ControlThread.shared) { await self.keep(erasure) }
         case .accessStatesWanted(let plan):
             Task(executorPreference: ControlThread.shared) { await self.changeAccessStates(plan) }
         case .ringGone:
@@ -79,7 +81,7 @@ extension Device {
             logger.error(
                 """
                 \(label): [\(cdb)] did not reach its end: \(Errno(rawValue: errno)). The medium holds neither what it did \
-                nor what it should; initiators get MEDIUM ERROR until the command is repeated, or the daemon restarts
+                nor what it should; initiators get MEDIUM ERROR until the command is repeated
                 """)
         case .spaceLow(let available, let threshold):
             logger.warning(

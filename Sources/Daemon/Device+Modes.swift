@@ -29,8 +29,7 @@ extension Device {
         }
         var isShared = false
         switch result {
-        case .success(let file):
-            modesFile = file
+        case .success:
             isShared = await hasSeveralSessions()
             say(.modes) { logger.info("\(label): MODE SELECT: \(parameters.line)") }
         case .failure(let errno): tellNotKept("\(errno)")
@@ -61,11 +60,12 @@ extension Device {
             """)
     }
 
-    /// The device has gone, and its parameters with it.
-    func forgetModes() async {
-        guard let file = modesFile else { return }
-        modesFile = nil
-        _ = await BlockingCall.run("modes-\(node.nodeName)") { unlink(file.string) }
+    /// The device has gone, and what was kept of it with it.
+    func forgetKept() async {
+        let files = keptFiles
+        guard !files.isEmpty else { return }
+        keptFiles = []
+        _ = await BlockingCall.run("modes-\(node.nodeName)") { for file in files { unlink(file.string) } }
     }
 }
 

@@ -68,8 +68,8 @@ actor Device {
     var blockBytes: UInt64 = 512
     /// What its file of `luns.d` said when it was opened.
     var settings = LUNSettings()
-    /// Where its mode parameters are kept, once they are.
-    var modesFile: FilePath?
+    /// Where its mode parameters are kept, and erasures under way, once they are.
+    var keptFiles: [FilePath] = []
     /// The last word of the backend's keeper.
     var availability = BackendAvailability.ready
 
@@ -191,7 +191,7 @@ actor Device {
         (unit, self.loop, openedBytes) = (opened.unit, loop, opened.bytes)
         blockBytes = opened.blockBytes
         settings = opened.settings
-        modesFile = opened.modesFile
+        keptFiles = opened.keptFiles
         uncheckedTimeouts = opened.timeouts
         copyMembership = opened.copyMembership
         copyMembership?.join(opened.unit, loop)

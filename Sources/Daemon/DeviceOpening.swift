@@ -29,8 +29,8 @@ struct OpenedDevice: Sendable {
     var timeouts = TimeoutLadder.Settings()
     /// What its file of `luns.d` says.
     var settings = LUNSettings()
-    /// Where its mode parameters are kept, once they are.
-    var modesFile: FilePath?
+    /// Where its mode parameters are kept, and erasures under way, once they are.
+    var keptFiles: [FilePath] = []
     /// Its place in a copy group, to be taken once it is attached; nil without a group.
     var copyMembership: CopyMembership?
 }
@@ -70,10 +70,15 @@ struct DeviceOpening: Sendable {
                 configuration: node.name.configuration)
             // Whether the device is new to this daemon or not: another one may have served it since it was announced.
             profile.keptModes = claim.whileHeld { modeStore.read() } ?? nil
+            let erasureStore = ErasureStore(
+                directory: service.runDirectory, backstore: try backstore(of: node),
+                configuration: node.name.configuration)
+            profile.keptErasure = claim.whileHeld { erasureStore.read() } ?? nil
             // Before the backend, which may take its time: the device's removal would hold up a read then.
             let sizing = sizing(of: try backstore(of: node), profile)
             var found = try settings(of: device, node)
             if let cut = Self.mayBeCut(node) { found.notes.append(cut) }
+            if let erasure = profile.keptErasure { found.notes.append(erasure.note) }
             var opened: OpenedDevice
             switch device.subtype {
             case "mem": opened = try openMemory(claim, profile, device, report)
@@ -83,7 +88,7 @@ struct DeviceOpening: Sendable {
                 throw OpenFailure(
                     errno: .operationNotSupportedByDevice, message: "subtype \(device.subtype) is not served here")
             }
-            opened.modesFile = modeStore.file
+            opened.keptFiles = [modeStore.file, erasureStore.file].compactMap { $0 }
             return .success(opened.saying(sizing).with(found))
         } catch {
             guard let cut = Self.mayBeCut(node) else { return .failure(error) }

@@ -1,14 +1,9 @@
 internal import ConfigFS
-internal import Glibc
 internal import LogicalUnit
 internal import SCSI
 internal import SystemPackage
 
-/// Mode parameters of one device as MODE SELECT left them, in a file that outlives the daemon and not the device.
-///
-/// A device is what configfs has a directory for: the file says which boot, which directory (by its inode, which the
-/// kernel never gives twice) and which configuration it is of, and any other device's or broken content is as no file.
-/// In a directory that a reboot empties, since that makes all devices anew. Blocking, though briefly.
+/// Mode parameters of one device as MODE SELECT left them (``KeptFile``).
 struct ModeStore: Sendable {
     /// Where the files are, usually `/run/tcmud`.
     let directory: FilePath
@@ -18,100 +13,32 @@ struct ModeStore: Sendable {
     /// Source: `random/boot_id`.
     var bootFile = FilePath("/proc/sys/kernel/random/boot_id")
 
+    private var kept: KeptFile {
+        KeptFile(
+            subject: .modes, directory: directory, backstore: backstore, configuration: configuration,
+            bootFile: bootFile)
+    }
+
+    /// Where they are; nil where the device is not there.
+    var file: FilePath? { kept.path }
+
     /// What was kept; nil where nothing was changed, or what is there is not this device's.
     func read() -> ModeParameters? {
-        // Bound: a name of 255 bytes and a configuration of 256, with every byte escaped.
-        var bytes = [UInt8](repeating: 0, count: 16384)
-        guard let path = file, let header = header,
-            let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow]),
-            let count = try? descriptor.closeAfter({
-                try bytes.withUnsafeMutableBytes { try descriptor.read(into: $0) }
-            })
-        else { return nil }
-        // There are few contents that are right, so nothing is parsed.
-        return ModeParameters.all.first { bytes.prefix(count).elementsEqual((header + Self.line($0)).utf8) }
+        let all = ModeParameters.all
+        return kept.read(among: all.map(Self.line)).map { all[$0] }
     }
 
     /// Keeps parameters, whole or not at all. - Returns: the file, which may be removed when the device has gone.
-    func write(_ parameters: ModeParameters) throws(Errno) -> FilePath {
-        guard let path = file, let header = header else { throw .noSuchFileOrDirectory }
-        // It is there already nearly always; what else keeps it from being made keeps the file from it too.
-        mkdir(directory.string, 0o755)
-        let new = FilePath(path.string + Self.newSuffix)
-        unlink(new.string)
-        do {
-            let file = try FileDescriptor.open(
-                new, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec, .noFollow],
-                permissions: .ownerReadWrite)
-            try file.closeAfter { _ = try file.writeAll((header + Self.line(parameters)).utf8) }
-            guard rename(new.string, path.string) == 0 else { throw Errno(rawValue: errno) }
-            return path
-        } catch {
-            unlink(new.string)
-            throw error as? Errno ?? .ioError
-        }
-    }
+    func write(_ parameters: ModeParameters) throws(Errno) -> FilePath { try kept.write(Self.line(parameters)) }
 
-    /// Forgets the files of devices that are no more. Another configfs than ours has none of ours; of one that cannot be read
-    /// nothing is known, and nothing is forgotten.
-    static func prune(_ directory: FilePath, tree: ConfigFSTree) {
-        // The files first: a device made meanwhile, and its file, are in neither list or in the second one.
-        let names = fileNames(in: directory)
-        guard !names.isEmpty, let inodes = try? tree.backstoreInodes() else { return }
-        let present = Set(inodes.map { fileName($0.hba, $0.inode) })
-        for name in names where !present.contains(name) && !present.contains(where: { name == $0 + newSuffix }) {
-            unlink(directory.appending(name).string)
-        }
-    }
-
-    private static func fileNames(in directory: FilePath) -> [String] {
-        guard let stream = opendir(directory.string) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            // SAFETY: d_name ends with a NUL inside the entry, which lives until the next readdir; reached by the entry's
-            // own address because the imported tuple may be longer than the entry.
-            let start = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
-            let name = String(cString: start.assumingMemoryBound(to: CChar.self))
-            if name.hasPrefix(prefix) { names.append(name) }
-        }
-        return names
-    }
-
-    /// Of a file that is being written.
-    private static let newSuffix = ".new"
-    private static let prefix = "modes,"
-
-    private static func fileName(_ hba: String, _ inode: UInt64) -> String { "\(prefix)\(hba),\(inode)" }
-
-    /// Where they are; nil where the device is not there.
-    var file: FilePath? {
-        backstore.inode.map { directory.appending(Self.fileName(backstore.name.hbaDirectory, $0)) }
-    }
-
-    /// Which device the file is of.
-    private var header: String? {
-        var boot = [UInt8](repeating: 0, count: 64)
-        guard let inode = backstore.inode,
-            let file = try? FileDescriptor.open(bootFile, .readOnly, options: .closeOnExec),
-            let count = try? file.closeAfter({ try boot.withUnsafeMutableBytes { try file.read(into: $0) } })
-        else { return nil }
-        let text = String(decoding: boot.prefix(count).prefix { $0 > 0x20 }, as: UTF8.self)
-        return """
-            tcmud mode parameters 1
-            boot \(text)
-            device \(backstore.name.description.debugDescription) \(inode)
-            configuration \(configuration.debugDescription)
-
-            """
-    }
+    /// Forgets what is kept of devices that are no more.
+    static func prune(_ directory: FilePath, tree: ConfigFSTree) { KeptFile.prune(directory, tree: tree) }
 
     private static func line(_ parameters: ModeParameters) -> String {
         func number(_ flag: Bool) -> Int { flag ? 1 : 0 }
         return """
             WCE \(number(parameters.writeCacheEnabled)) SWP \(number(parameters.softwareWriteProtect)) \
             D_SENSE \(number(parameters.descriptorSense))
-
             """
     }
 }

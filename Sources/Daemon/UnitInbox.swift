@@ -115,7 +115,7 @@ extension UnitEvent {
         case .ringFailed: .latest(.ring)
         case .ringGone: .latest(.ringGone)
         case .factsNeeded: .latest(.facts)
-        case .accessStatesWanted, .modeParametersChanged: .each
+        case .accessStatesWanted, .modeParametersChanged, .erasureChanged: .each
         case .backend(.availability): .latest(.availability)
         case .backend(.sizeDiffers): .latest(.size)
         case .backend(.remark): .line(.remark)

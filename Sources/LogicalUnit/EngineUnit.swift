@@ -39,6 +39,9 @@ public protocol ControlledUnit: ServiceableUnit {
     /// - Parameter isShared: more than one initiator uses the unit.
     func modeParametersKept(_ succeeded: Bool, isShared: Bool)
 
+    /// The word on an erasure that the unit wants kept is kept, or cannot be.
+    func erasureKept(_ succeeded: Bool)
+
     /// Reads or writes for another unit of the copy group.
     func serve(_ request: PeerRequest)
 
@@ -208,6 +211,11 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     /// As ``ControlledUnit`` says.
     public func modeParametersKept(_ succeeded: Bool, isShared: Bool) {
         unit?.pointee.modeParametersKept(succeeded, isShared: isShared)
+    }
+
+    /// As ``ControlledUnit`` says.
+    public func erasureKept(_ succeeded: Bool) {
+        unit?.pointee.erasureKept(succeeded)
     }
 
     /// As ``ControlledUnit`` says.

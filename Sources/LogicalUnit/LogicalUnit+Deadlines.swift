@@ -97,7 +97,9 @@ extension LogicalUnit where Backend: ~Copyable {
     private mutating func letGo(of slot: Int) {
         let record = slots[slot]
         guard record.pointee.state != .free, !record.pointee.isDetached else { return }
-        if record.pointee.extras?.run?.command == .erasure { return detach(slot, .status(.taskAborted)) }
+        if record.pointee.extras?.run?.command == .erasure || beginsErasure(slot) {
+            return detach(slot, .status(.taskAborted))
+        }
         record.pointee.isAborted = true
         if record.pointee.state == .awaitingRight { return abortAwaitingRight(slot) }
         if record.pointee.state == .yielded, let position = awaitingRoom.firstIndex(of: slot) {

@@ -63,7 +63,8 @@ extension LogicalUnit where Backend: ~Copyable {
             guard failure.mayExit else {
                 return finish(command, .check(.invalidFieldInCDB(byte: 1, bit: 4)))
             }
-            condition.failure = nil
+            guard erasureChange == nil else { return finish(command, .status(.busy)) }
+            return keepExit(command)
         }
         sendNothing(command)
     }
@@ -84,12 +85,11 @@ extension LogicalUnit where Backend: ~Copyable {
         // Before anybody is told GOOD: what is begun without the right to write ends with its first piece.
         let claim = backend.claimWriting()
         guard claim.isSuccess else { return awaitRight(command, claim) }
-        condition.erasure = erasure
+        // One at a time.
+        guard erasureChange == nil else { return finish(command, .status(.busy)) }
         // It goes on, whatever the kernel has told the initiator, and the medium is refused by the erasure itself meanwhile.
         slots[slot].pointee.expiry = .max
-        if immediate { detach(slot) }
-        // What was taken before is answered first; what comes after meets the condition.
-        beginLong(command, .erasure, as: .erase, whole: ByteExtent(offset: 0, length: erasure.size))
+        keepBeginning(command, erasure, immediate: immediate)
     }
 
     /// Answers now; the command goes on without its ring entry and without its data buffer, which is zeroed as

@@ -163,7 +163,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .erasure:
             // Nothing has been touched. But who was told GOOD already must learn that nothing will be.
             if !run.hasBegun && !slots[command.slot].pointee.isDetached {
-                condition.erasure = nil
+                forgetErasure()
                 return finish(command, .status(.busy))
             }
             failErasure(command, interruption == .rightLost ? EBUSY : ECANCELED)
@@ -181,7 +181,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .erasure:
             // But who was told GOOD already must learn that nothing will be.
             if slots[command.slot].pointee.isDetached { return failErasure(command, ENOMEM) }
-            condition.erasure = nil
+            forgetErasure()
             finish(command, .status(.taskSetFull))
         case .extendedCopy: failCopy(command, run, IOResult(code: -ENOMEM))
         case .verify, .writeAndVerify, .writeSame, .unmap: finish(command, .status(.taskSetFull))
@@ -206,9 +206,7 @@ extension LogicalUnit where Backend: ~Copyable {
         case .verify: break
         case .writeAndVerify, .writeSame, .unmap: noteSpaceUsed(run.ownBytes)
         case .extendedCopy: endCopy(run)
-        case .erasure:
-            condition.erasure = nil
-            condition.failure = nil
+        case .erasure: return keepEnd(command)
         }
         sendNothing(command)
     }

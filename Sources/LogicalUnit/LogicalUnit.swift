@@ -87,6 +87,8 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var modes: ModePages
     /// A MODE SELECT under way.
     var modeChange: ModeChange?
+    /// A word on erasures under way to the control plane.
+    var erasureChange: ErasureChange?
     /// A cache may hold writes answered while WCE was 1, or by an earlier daemon: the next MODE SELECT that leaves WCE at 0
     /// flushes, until a flush succeeds.
     var owesFlush = true
@@ -129,6 +131,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         if let kept = profile.keptModes { modes.parameters = kept }
         self.modes = modes
         isWriteProtected = modes.isWriteProtected
+        condition.failure = profile.keptErasure.map { ErasureFailure($0) }
         self.backend = backend
         saysLength = ring.features.contains(.readLength)
         self.ring = consume ring

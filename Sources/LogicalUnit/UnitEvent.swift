@@ -15,6 +15,9 @@ public enum UnitEvent: Sendable {
     /// MODE SELECT changes these: keep them as long as the device lives and tell
     /// ``ControlledUnit/modeParametersKept(_:isShared:)``, whether it succeeded or not.
     case modeParametersChanged(ModeParameters)
+    /// A FORMAT UNIT or SANITIZE begins, or the medium is what it was before or should be again (nil): keep that as long as the
+    /// device lives and tell ``ControlledUnit/erasureKept(_:)``, whether it succeeded or not.
+    case erasureChanged(KeptErasure?)
     /// Access states of target port groups are to change: write them to configfs and tell
     /// ``ControlledUnit/accessStatesChanged(_:_:)``, whether it succeeded or not.
     case accessStatesWanted(AccessStatePlan)

@@ -30,6 +30,8 @@ public struct UnitProfile: Sendable {
     public var factsPatience = Limits.identityPatience
     /// Mode parameters that an earlier daemon was given by MODE SELECT; nil for those of a device just made.
     public var keptModes: ModeParameters?
+    /// A FORMAT UNIT or SANITIZE that an earlier daemon has begun, and that has not reached its end.
+    public var keptErasure: KeptErasure?
     /// Its place in the group.
     let copyIdentity = CopyIdentity()
 

@@ -50,6 +50,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///   - heldToExclusion: changes of the medium without Data-Out wait for `facts`, which say whom LIO excludes. Off, no
     ///     LIO is there, and they begin at once.
     ///   - keptModes: what MODE SELECT left before the unit was opened.
+    ///   - keptErasure: what was cut off before the unit was opened.
     ///   - factsPatience: milliseconds for which commands wait for `facts`.
     ///   - group: units that copy to each other; the unit is known there at once.
     /// - Throws: what the simulator, the ring or the loop cannot get from the system.
@@ -59,7 +60,8 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         commandTimeout: Int64? = nil,
         name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
         spin: Int64 = 0, heldToExclusion: Bool = false,
-        factsPatience: Int64 = Limits.identityPatience, keptModes: ModeParameters? = nil
+        factsPatience: Int64 = Limits.identityPatience, keptModes: ModeParameters? = nil,
+        keptErasure: KeptErasure? = nil
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
         let capacity = Capacity(blocks: backend.size / UInt64(blockSize), blockSize: blockSize)
@@ -73,6 +75,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         profile.isHeldToExclusion = heldToExclusion
         profile.factsPatience = factsPatience
         profile.keptModes = keptModes
+        profile.keptErasure = keptErasure
         let events = UnitEventLog(facts: facts)
         let ring = try CommandRing(kernel.ringDescriptors())
         let unit = EngineUnit(profile: profile, backend: backend, ring: ring) { events.take($0) }
@@ -85,6 +88,9 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         }
         events.tellKept = { succeeded, isShared in
             loop.post(controlled) { controlled.modeParametersKept(succeeded, isShared: isShared) }
+        }
+        events.tellErasureKept = { succeeded in
+            loop.post(controlled) { controlled.erasureKept(succeeded) }
         }
         try await loop.attach(unit)
         if let group {
@@ -133,6 +139,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         unit.closeBackend()
         if ownsLoop { await loop.stop() }
         (events.deliver, events.tellChanged, events.tellKept) = (nil, nil, nil)
+        events.tellErasureKept = nil
     }
 }
 
@@ -145,6 +152,11 @@ public final class UnitEventLog: Sendable {
         var tellKept: (@Sendable (Bool, Bool) -> Void)?
         /// Whether mode parameters can be kept; nil leaves the unit without an answer.
         var keepsModes: Bool? = true
+        var tellErasureKept: (@Sendable (Bool) -> Void)?
+        /// Whether a word on erasures can be kept; nil leaves the unit without an answer.
+        var keepsErasures: Bool? = true
+        /// The last one that was.
+        var keptErasure: KeptErasure?
         /// Several initiators use the unit.
         var isShared = false
         /// How the next change of access states goes, and what configfs says then; nil leaves it without an answer.
@@ -176,12 +188,24 @@ public final class UnitEventLog: Sendable {
         set { state.withLock { $0.tellKept = newValue } }
     }
 
+    /// Where it is told that a word on erasures is kept; set once the unit exists.
+    var tellErasureKept: (@Sendable (Bool) -> Void)? {
+        get { state.withLock { $0.tellErasureKept } }
+        set { state.withLock { $0.tellErasureKept = newValue } }
+    }
+
     func take(_ event: UnitEvent) {
         let answer = state.withLock { state -> (@Sendable () -> Void)? in
             state.events.append(event)
             if case .modeParametersChanged = event, let tell = state.tellKept, let succeeded = state.keepsModes {
                 let isShared = state.isShared
                 return { tell(succeeded, isShared) }
+            }
+            if case .erasureChanged(let erasure) = event, let tell = state.tellErasureKept,
+                let succeeded = state.keepsErasures
+            {
+                if succeeded { state.keptErasure = erasure }
+                return { tell(succeeded) }
             }
             if case .accessStatesWanted = event, let tell = state.tellChanged, let change = state.change {
                 state.change = nil
@@ -214,6 +238,14 @@ public final class UnitEventLog: Sendable {
     public func keepModes(_ succeeded: Bool?, isShared: Bool = false) {
         state.withLock { ($0.keepsModes, $0.isShared) = (succeeded, isShared) }
     }
+
+    /// Whether words on erasures can be kept from now on; nil leaves the unit without an answer.
+    public func keepErasures(_ succeeded: Bool?) {
+        state.withLock { $0.keepsErasures = succeeded }
+    }
+
+    /// What the next daemon would be told of erasures.
+    public var keptErasure: KeptErasure? { state.withLock { $0.keptErasure } }
 
     /// The next change of access states goes so, at once, and configfs says `facts` from then on.
     public func answerChange(_ succeeded: Bool, _ facts: BackstoreFacts?) {

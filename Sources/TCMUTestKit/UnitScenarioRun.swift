@@ -145,6 +145,8 @@ final class UnitScenarioRun {
                 unit.accessStatesChanged(scenario.facts != .unreadable, scenario.backstoreFacts)
             } else if events.takeModesChanged() {
                 unit.modeParametersKept(scenario.facts != .unreadable, isShared: scenario.facts == .withPort)
+            } else if events.takeErasureChanged() {
+                unit.erasureKept(scenario.facts != .unreadable)
             } else if next == .idle {
                 return
             }
@@ -216,6 +218,7 @@ final class ScenarioEvents: @unchecked Sendable {
     private var factsWanted = false
     private var statesWanted = false
     private var modesChanged = false
+    private var erasureChanged = false
     private(set) var description = ""
 
     func take(_ event: UnitEvent) {
@@ -223,6 +226,7 @@ final class ScenarioEvents: @unchecked Sendable {
         case .factsNeeded: factsWanted = true
         case .accessStatesWanted: statesWanted = true
         case .modeParametersChanged: modesChanged = true
+        case .erasureChanged: erasureChanged = true
         case .ringFailed(let error): description = "\(error)"
         default: break
         }
@@ -236,6 +240,11 @@ final class ScenarioEvents: @unchecked Sendable {
     func takeModesChanged() -> Bool {
         defer { modesChanged = false }
         return modesChanged
+    }
+
+    func takeErasureChanged() -> Bool {
+        defer { erasureChanged = false }
+        return erasureChanged
     }
 
     func takeFactsWanted() -> Bool {

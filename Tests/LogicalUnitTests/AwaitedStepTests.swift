@@ -5,9 +5,14 @@ import Testing
 
 @testable import LogicalUnit
 
-@Suite("Steps of long commands that meet a right to write which is held back")
+/// One after the other: each has 16 MiB, and all suites run beside one another.
+@Suite("Steps of long commands that meet a right to write which is held back", .serialized)
 struct AwaitedStepTests {
     typealias Row = LongCommandRow
+
+    /// One of each command, and the copy that must not be repeated.
+    private static let rows =
+        LongCommand.allCases.compactMap { Row.rows(of: $0).first } + Row.rows(of: .extendedCopy).suffix(1)
 
     /// What becomes of the right, or of the command, while a step waits.
     enum Fate: CaseIterable, Sendable {
@@ -36,7 +41,7 @@ struct AwaitedStepTests {
 
     @Test(
         "It waits, and goes on where the right is the same; what ends it else is what ends it between two steps",
-        arguments: LongCommandRow.all, Fate.allCases)
+        arguments: rows, Fate.allCases)
     func waits(_ row: Row, _ fate: Fate) async throws {
         let (rig, script) = try await LongCommandTests.start(row)
         let unit: any ControlledUnit = rig.unit
@@ -92,7 +97,7 @@ struct AwaitedStepTests {
         return script.content
     }
 
-    @Test("What needs the right to its end says so, however long a step takes", arguments: LongCommandRow.all)
+    @Test("What needs the right to its end says so, however long a step takes", arguments: rows)
     func needs(_ row: Row) async throws {
         let (rig, script) = try await LongCommandTests.start(row)
         script.answer(.held)
