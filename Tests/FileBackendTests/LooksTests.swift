@@ -64,7 +64,7 @@ struct LooksTests {
             if keeper.end.noteWrite() { keeper.ring() }
             #expect(eventually { !keeper.end.has(offset: UInt64(Self.cut), length: 1) }, "\(path)")
         }
-        #expect(heard.count == 2)
+        #expect(eventually { heard.count == 2 })
         for keeper in [hung, other, local] { keeper.stop() }
         #expect(throws: BackendError.self) { try hung.resize(to: UInt64(Self.bytes)) }
         gate.open()
