@@ -23,6 +23,8 @@ struct ClusterFullTests {
             var options = RBDOptions(pool: dataPool ? scratchPool : pool, image: "image-\(pool)")
             options.confPath = scratchCluster
             options.osdOperationTimeoutSeconds = 30
+            // A quota takes longer to come into force than a lock rests.
+            options.lockIdleReleaseMilliseconds = 0
             try tool("rbd create \(options.spec) --size 64M \(dataPool ? "--data-pool \(pool)" : "") \(flags)")
             try tool("rbd bench --io-type write --io-size 4M --io-total 16M \(options.spec)")
             self.options = options

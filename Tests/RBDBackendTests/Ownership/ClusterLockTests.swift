@@ -105,10 +105,13 @@ struct ClusterLockTests {
 
     @Test("reads of an image with a journal need its lock, and keep it")
     func journal() throws {
+        // Nobody is to stop the OSDs meanwhile.
+        let turn = OSDTurn()
+        defer { withExtendedLifetime(turn) {} }
         let image = try ScratchImage(flags: "--image-feature layering,exclusive-lock,journaling")
-        let one = try image.gateway { $0.lockIdleReleaseMilliseconds = 500 }
+        let one = try image.gateway { $0.lockIdleReleaseMilliseconds = 2000 }
         try one.writeThrough(block(1), block: 0)
-        for _ in 0..<30 {
+        for _ in 0..<60 {
             #expect(try one.read(block: 0) == block(1))
             usleep(100_000)
         }
