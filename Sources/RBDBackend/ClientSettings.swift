@@ -9,12 +9,19 @@ extension RadosContext {
         var notes: [String] = []
         let waits = ["client_mount_timeout", "rados_mon_op_timeout"]
         let workers = "ms_async_op_threads"
-        let stock = (waits + [workers]).map { (name: $0, value: setting($0)) }
+        let atATime = "rbd_concurrent_management_ops"
+        let stock = (waits + [workers, atATime]).map { (name: $0, value: setting($0)) }
         if let note = try readConfiguration(profile.confPath) { notes.append(note) }
-        // Stock values are 300 s and no limit for the waits. A conf that writes exactly those down is not told apart.
+        // Stock values are 300 s and no limit for the waits, 10 objects at a time. A conf that writes exactly those down is not told apart.
         for (name, value) in stock where setting(name) == value {
             let cpus = sysconf(CInt(_SC_NPROCESSORS_ONLN))
-            try set(name, String(name == workers ? messengerWorkers(cpus: cpus) : profile.connectTimeoutSeconds))
+            switch name {
+            case workers: try set(name, String(messengerWorkers(cpus: cpus)))
+            // Objects that librbd asks about at a time for GET LBA STATUS. Bound: with the stock 10, one initiator's
+            // questions keep an OSD so busy that its neighbours' I/O keeps less than a third of its rate.
+            case atATime: try set(name, "2")
+            default: try set(name, String(profile.connectTimeoutSeconds))
+            }
         }
         for entry in profile.settings { try set(entry.name, entry.value) }
         // The unit advertises no volatile cache, and zero-copy writes need the cache off.

@@ -65,12 +65,12 @@ storm() {
     until_true $((seconds + 900)) test -e "$results/$name/storm.json" || fail "the hostile initiator does not end"
 }
 
-# witness_of_silence NAME: when the initiator gives a session up, the kernel's log is told which threads hang, and where.
+# witness_of_silence NAME: when the initiator gives a session up, what_holds_it is asked, and whether the daemon owes an answer is told.
 witness_of_silence() {
     until grep -qE 'given up|problem' "$results/$1/journal" 2> /dev/null; do sleep 2; done
     say "a session got no answer"
-    echo w > /proc/sysrq-trigger
-    dmesg | tail -n 100 > "$results/silence"
+    what_holds_it > "$results/silence" 2>&1
+    grep '^/dev/uio' "$results/silence"
 }
 
 sessions_left() { tr -d '\0' < "$iscsi/dynamic_sessions" | grep -c .; }

@@ -22,12 +22,26 @@ export_iscsi() {
     say "ok: $* exported as $iscsi_name"
 }
 
+# what_holds_it: which tasks of the kernel hang and where, and how the daemon's rings stand: head and tail are equal
+# where the daemon has answered all that the kernel has given it.
+what_holds_it() {
+    local node
+    echo w > /proc/sysrq-trigger
+    dmesg | tail -n 400
+    for node in /dev/uio*; do
+        /usr/bin/python3 "$LAB_PROJECT/Tests/Lab/guest/ring.py" "$node"
+    done
+}
+
 # unexport_iscsi: the target and its LUNs away, the devices stay.
 unexport_iscsi() {
     local lun
     put "$iscsi/enable" 0
     for lun in "$iscsi"/lun/lun_*; do
-        bounded 30 rm "$lun/lab" || fail "the LUN cannot be taken out of the iSCSI target"
+        bounded 30 rm "$lun/lab" || {
+            what_holds_it
+            fail "the LUN cannot be taken out of the iSCSI target"
+        }
         rmdir "$lun"
     done
     bounded 30 rmdir "$iscsi/np/$portal" "$iscsi" "${iscsi%/*}" || fail "the iSCSI target cannot be removed"

@@ -27,6 +27,8 @@ class Task:
     tag: int
     number: int
     began: float
+    #: Bytes that the target has still to ask for.
+    owed: int = 0
     #: An ABORT TASK names it.
     aborting: bool = False
 
@@ -73,6 +75,11 @@ class Session:
         return room if room < 0x80000000 else 0
 
     @property
+    def is_sending(self):
+        """A command waits for data that the target has not had yet."""
+        return bool(self._out) or any(task.owed > 0 for task in self.tasks.values())
+
+    @property
     def backlog(self):
         """Bytes that are still to be sent."""
         return len(self._out)
@@ -80,9 +87,9 @@ class Session:
     def submit(self, command):
         """Sends a command; `room` must not be 0."""
         tag = self._next_tag()
-        task = Task(command, tag, self._number, time.monotonic())
-        self.tasks[tag] = task
         immediate = command.data(0, min(command.expected, SEGMENT_OUT)) if command.writes else b""
+        task = Task(command, tag, self._number, time.monotonic(), command.expected - len(immediate) if command.writes else 0)
+        self.tasks[tag] = task
         self._out += pdu.command(
             tag, self.lun, command.cdb, reads=command.reads, writes=command.writes, expected=command.expected, data=immediate,
             attribute=command.attribute, command_number=self._number, status_number=self._status)
@@ -244,6 +251,8 @@ class Session:
         task = self.tasks.get(incoming.tag)
         offset, length = incoming.word(40), incoming.word(44)
         number = 0
+        if task:
+            task.owed -= length
         while length > 0:
             size = min(length, SEGMENT_OUT)
             data = task.command.data(offset, size) if task else bytes(size)
