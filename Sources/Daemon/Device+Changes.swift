@@ -12,6 +12,8 @@ internal import TCMURing
 extension Device {
     /// A setting is to change. - Returns: what the kernel is told.
     func reconfigure(_ change: DeviceChange) async -> Errno? {
+        changesUnderWay += 1
+        defer { changesUnderWay -= 1 }
         switch change {
         case .size(let bytes) where bytes == openedBytes: return nil
         case .configuration(let text) where text == node.name.configuration: return nil

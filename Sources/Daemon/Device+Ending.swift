@@ -73,6 +73,7 @@ extension Device {
             return
         }
         // From here on a broken ring is not replaced any more.
+        isStopping = true
         _ = life.removed()
         // New commands get BUSY and come again; what the ring already holds is served.
         await setBlocked(true, atMost: limit)

@@ -12,8 +12,9 @@ extension Device {
     /// A FORMAT UNIT or SANITIZE begins, which it does when that is kept; or none is under way any longer, nor has failed.
     func keep(_ erasure: KeptErasure?) async {
         var result: Result<Void, Errno>?
-        // Not while the device is being removed: configfs would hold the thread.
-        if life.state == .serving || life.state == .recovering, let gate {
+        // Not while the device is being removed: configfs would hold the thread. But while the daemon stops: the next one must know
+        // what its last commands have come to.
+        if life.state == .serving || life.state == .recovering || isStopping, let gate {
             let store = ErasureStore(
                 directory: environment.service.runDirectory, backstore: backstore,
                 configuration: node.name.configuration)
@@ -57,7 +58,8 @@ extension KeptErasure {
     var note: String {
         """
         \(name) has begun under an earlier daemon and did not reach its end: the medium holds neither what it did nor what it \
-        should. Initiators get MEDIUM ERROR until it is repeated\(mayExit ? ", or until EXIT FAILURE MODE" : "")
+        should. Initiators get MEDIUM ERROR until it is repeated\(mayExit ? ", or until EXIT FAILURE MODE" : ""). If the image has \
+        been erased or restored some other way since, remove the LUN and add it again instead
         """
     }
 }

@@ -55,6 +55,10 @@ actor Device {
     /// What has been asked since the reading under way began.
     private var wantedFacts: FactsRequest?
     var removedRequest: NetlinkRequest?
+    /// Reconfigurations that are not answered yet.
+    var changesUnderWay = 0
+    /// The daemon stops, and the device, which was served, stays in the kernel.
+    var isStopping = false
     var recoveries = 0
     var recoveriesInARow = 0
     var lastRecovery: ContinuousClock.Instant?
@@ -270,6 +274,9 @@ actor Device {
 
     /// Whether the kernel waits for the end of the opening.
     private var isAwaited: Bool { !addedRequests.isEmpty && (life.state == .opening || life.state == .waiting) }
+
+    /// Whether the kernel waits for an answer about this device, which a reset of netlink would fail.
+    var owesAnAnswer: Bool { !addedRequests.isEmpty || removedRequest != nil || changesUnderWay > 0 }
 
     /// The kernel takes the device away, so it does not wait for the end of the opening any longer.
     func forgetAdded() {

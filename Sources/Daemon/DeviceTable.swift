@@ -66,6 +66,12 @@ actor DeviceTable {
         return true
     }
 
+    /// Whether the kernel waits for an answer about one of the devices.
+    func owesAnAnswer() async -> Bool {
+        for device in Array(devices.values) where await device.owesAnAnswer { return true }
+        return false
+    }
+
     /// Handles one event. - Returns: true if events were lost and the kernel's waiters must be released.
     func handle(_ event: TCMUEvent) -> Bool {
         switch event {

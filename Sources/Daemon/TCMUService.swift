@@ -49,16 +49,15 @@ struct TCMUService: Service {
         let owner = TableOwner()
         let release = WaiterRelease {
             // What our own devices are being asked is answered first: a reset would fail it.
-            guard let table = owner.table, await table.hasSettled() else { return false }
-            let own = table.minors.withLock { $0 }
-            return await BlockingCall.run("release") { gate.releaseWaiters(own: own, isTold: true) } ?? false
+            guard let table = owner.table, !(await table.owesAnAnswer()) else { return false }
+            return await Self.releaseWaiters(gate, own: table.minors.withLock { $0 }, isTold: true)
         }
         var environment = try environment(session, portalGroups)
         environment.waitersMayBeLeft = { release.want() }
         let table = DeviceTable(environment: environment)
         owner.table = table
         let listener = try NetlinkListener(session, logger: logger)
-        if !gate.releaseWaiters(own: []) { release.want() }
+        if !(await Self.releaseWaiters(gate, own: [])) { release.want() }
         let found = await table.rescan()
         logger.info(
             "serving", metadata: ["devices": "\(found)", "subtypes": "\(DeviceOpening.subtypes.sorted())"])
@@ -89,7 +88,8 @@ struct TCMUService: Service {
         release.end()
         // Order: no new events, if that is ours to say; what has come, and comes all the same, is answered while the devices are
         // closed.
-        let shut = gate.shut(own: table.minors.withLock { $0 })
+        let own = table.minors.withLock { $0 }
+        let shut = await BlockingCall.run("shut", atMost: Self.gateLimit) { gate.shut(own: own) } ?? nil
         let answering = Task(executorPreference: ControlThread.shared) {
             for await event in listener.events { _ = await table.handle(event) }
         }
@@ -99,7 +99,7 @@ struct TCMUService: Service {
         _ = await BlockingCall.wait(atMost: .seconds(2)) { listener.hasEnded }
         answering.cancel()
         // Whatever was sent between the last event heard and the block: nobody will answer it.
-        if let shut { gate.open(shut) }
+        if let shut { _ = await BlockingCall.run("open", atMost: Self.gateLimit) { gate.open(shut) } }
         logger.info("stopped; devices stay configured")
         guard wasAsked else { throw ServiceFailure.netlinkLost }
     }
@@ -125,8 +125,17 @@ struct TCMUService: Service {
 
     /// Events were lost (ENOBUFS): their waiters are released, and sysfs tells what there is.
     private func recoverEvents(_ table: DeviceTable, _ gate: NetlinkGate, _ release: WaiterRelease) async {
-        if !gate.releaseWaiters(own: table.minors.withLock { $0 }) { release.want() }
+        if !(await Self.releaseWaiters(gate, own: table.minors.withLock { $0 })) { release.want() }
         await table.rescan()
+    }
+
+    /// Bound for what opens nodes of others and writes parameters of the module: it may hang in the kernel, and events are heard by
+    /// the thread that would wait for it.
+    private static let gateLimit = Duration.seconds(10)
+
+    private static func releaseWaiters(_ gate: NetlinkGate, own: Set<UInt32>, isTold: Bool = false) async -> Bool {
+        await BlockingCall.run("release", atMost: gateLimit) { gate.releaseWaiters(own: own, isTold: isTold) }
+            ?? false
     }
 
     // MARK: - Status

@@ -19,6 +19,12 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
         /// Size of the image that people know of.
         var toldBytes: UInt64
         var hasToldName = false
+        /// Questions for the size, numbered as they begin, and the newest one whose answer was taken: of two that overlap
+        /// the older knows less, such as nothing of a resize.
+        var asked: UInt64 = 0
+        var answered: UInt64 = 0
+        /// For the looks; closed with the last of them.
+        var descriptor: OwnDescriptor?
     }
 
     /// Where the image ends.
@@ -81,26 +87,38 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
     /// - Returns: false if that was not possible for want of a descriptor.
     @discardableResult
     func look(_ look: Look) -> Bool {
-        guard let own = hold() else { return isStopped }
-        defer { close(own) }
-        let found: UInt64
-        do throws(BackendError) { found = try facts.bytes(own) } catch { return true }
-        let hasName = look == .size ? nil : facts.isNamed(own)
-        state.withLock { state in
-            guard !state.isStopped else { return }
-            end.found(found)
-            tell(&state, found, hasName)
+        guard let question = ask() else { return isStopped }
+        do throws(BackendError) {
+            let found = try facts.bytes(question.descriptor.number)
+            state.withLock { answer(&$0, question, found) }
+        } catch {
+            return true
         }
+        if look == .size { return true }
+        let hasName = facts.isNamed(question.descriptor.number)
+        state.withLock { tellName(&$0, hasName) }
         return true
     }
 
-    private func tell(_ state: inout State, _ bytes: UInt64, _ hasName: Bool?) {
-        guard let surroundings = state.surroundings else { return }
-        if bytes != state.toldBytes {
-            state.toldBytes = bytes
-            surroundings.tell(.sizeDiffers(bytes: bytes))
+    /// Takes in what the image was found to have. - Returns: false if something newer is known.
+    @discardableResult
+    private func take(_ state: inout State, _ question: Question, _ bytes: UInt64) -> Bool {
+        guard !state.isStopped, question.number > state.answered else { return false }
+        state.answered = question.number
+        end.found(bytes)
+        return true
+    }
+
+    private func answer(_ state: inout State, _ question: Question, _ bytes: UInt64) {
+        guard take(&state, question, bytes), bytes != state.toldBytes, let surroundings = state.surroundings else {
+            return
         }
-        guard let hasName else { return }
+        state.toldBytes = bytes
+        surroundings.tell(.sizeDiffers(bytes: bytes))
+    }
+
+    private func tellName(_ state: inout State, _ hasName: Bool) {
+        guard !state.isStopped, let surroundings = state.surroundings else { return }
         if !hasName && !state.hasToldName {
             surroundings.tell(
                 .remark(
@@ -115,24 +133,29 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
 
     private var isStopped: Bool { state.withLock { $0.isStopped } }
 
-    /// A descriptor of the caller's own, which outlives a ``stop()`` meanwhile: a file system that hangs is waited for by who asks it,
-    /// and by nobody else. Nil once the keeper is stopped, or where there is no descriptor left.
-    private func hold() -> CInt? {
+    private struct Question {
+        let number: UInt64
+        /// Outlives a ``stop()`` meanwhile: who asks a file system that hangs is the only one who waits for it.
+        let descriptor: OwnDescriptor
+    }
+
+    /// Begins a question. - Returns: nil once the keeper is stopped, or where there is no descriptor left.
+    private func ask() -> Question? {
         state.withLock { state in
             if state.isStopped { return nil }
-            let own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-            return own < 0 ? nil : own
+            state.asked += 1
+            if state.descriptor == nil { state.descriptor = OwnDescriptor(copyOf: descriptor) }
+            return state.descriptor.map { Question(number: state.asked, descriptor: $0) }
         }
     }
 
     /// Exports `bytes`, of which the image must have as many.
     func resize(to bytes: UInt64) throws(BackendError) {
-        guard let own = hold() else {
+        guard let question = ask() else {
             if isStopped { throw FileKeeper.removed }
             throw BackendError(.tooManyOpenFiles, "image \(path): no descriptor is left to look at its size with")
         }
-        defer { close(own) }
-        let there = try facts.bytes(own)
+        let there = try facts.bytes(question.descriptor.number)
         try state.withLock { state throws(BackendError) in
             if state.isStopped { throw FileKeeper.removed }
             let before = state.bytes
@@ -152,7 +175,7 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
             }
             state.bytes = bytes
             state.toldBytes = there
-            end.found(there)
+            take(&state, question, there)
             guard let surroundings = state.surroundings else {
                 exported.pointee = bytes
                 return
@@ -172,6 +195,23 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
         state.withLock { state in
             state.isStopped = true
             state.surroundings = nil
+            state.descriptor = nil
         }
+    }
+}
+
+/// A copy of a descriptor. One for all looks: to close a copy asks FUSE and NFS to write back what the image has in their
+/// caches.
+private final class OwnDescriptor: Sendable {
+    let number: CInt
+
+    /// Nil where there is no descriptor left.
+    init?(copyOf descriptor: CInt) {
+        number = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        if number < 0 { return nil }
+    }
+
+    deinit {
+        if number >= 0 { close(number) }
     }
 }

@@ -79,4 +79,31 @@ struct ErasureStoreTests {
         #expect(await BlockingCall.wait(atMost: .seconds(60)) { access(file.string, F_OK) != 0 })
         await rig.stop()
     }
+
+    @Test("a stop leaves word of an erasure exactly where it has failed", arguments: 0..<24)
+    func stopped(_ round: Int) async throws {
+        let rig = try DaemonRig()
+        let ring = try KernelRing()
+        var device = SimulatedDevice(7, "mem/a")
+        device.mapSize = ring.simulator.geometry.mapSize
+        device.bytes = 16 << 20
+        rig.tree.add(device)
+        rig.nodes.put(ring.simulator, minor: 7)
+        let store = ErasureStore(
+            directory: rig.tree.configuration.runDirectory, backstore: try rig.tree.backstore(of: device),
+            configuration: device.configuration)
+        try await rig.announce(.added, device)
+        #expect(await rig.logs("mem/disk7: serving mem/a"))
+        let list = InitiatorCDB.overwriteParameters([0x11])
+        let cdb = InitiatorCDB.sanitizeOverwrite(parameterListLength: UInt16(list.count))
+        let id = try #require(ring.simulator.post(cdb: cdb, dataOut: list))
+        ring.simulator.notify()
+        // From before it is taken to after its end.
+        usleep(UInt32(round) * 1000)
+        await rig.stop()
+        // Nil: blocked before it was taken, and BUSY is the kernel's then.
+        let ended = ring.simulator.reapCompletions(withoutDoorbell: true).first { $0.id == id }
+        let hasFailed = ended?.senseTriple?.key == 3
+        #expect((store.read() != nil) == hasFailed, "status \(ended?.status ?? 0xFF), \(ended?.sense ?? [])")
+    }
 }

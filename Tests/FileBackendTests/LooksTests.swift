@@ -73,6 +73,37 @@ struct LooksTests {
         #expect(heard.count == 2, "nothing is told after the stop")
     }
 
+    @Test("a look that began before a resize and ends after it says nothing of the size")
+    func older() throws {
+        let path = scratch.file("grown", size: Self.bytes)
+        let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
+        try #require(descriptor >= 0)
+        let gate = Gate()
+        let asked = Atomic<Int>(0)
+        let facts = FileFacts(
+            device: 1, isLocal: false,
+            bytes: { descriptor throws(BackendError) in
+                let bytes = try ImageFile.bytes(of: descriptor, isBlockDevice: false, path)
+                if asked.add(1, ordering: .relaxed).oldValue == 0 { gate.pass() }
+                return bytes
+            }, isNamed: { _ in true })
+        let keeper = FileKeeper(
+            path: path, descriptor: descriptor, size: UInt64(Self.bytes), bytesFound: UInt64(Self.bytes), facts: facts,
+            looks: FileLooks())
+        let heard = Told()
+        let look = try #require(OwnedThread(name: "test-look") { keeper.look(.size) })
+        #expect(eventually { gate.waiting > 0 })
+        try #require(truncate(path, 2 * Self.bytes) == 0)
+        try keeper.resize(to: UInt64(2 * Self.bytes))
+        keeper.start(KeeperSurroundings(onLoop: { $0() }, tell: { heard.add($0) }))
+        gate.open()
+        look.join()
+        #expect(keeper.end.has(offset: UInt64(Self.bytes), length: UInt64(Self.bytes)))
+        #expect(heard.count == 0)
+        keeper.stop()
+        close(descriptor)
+    }
+
     @Test("without a thread at first, a later write brings the looks", arguments: [true, false])
     func noThread(isLocal: Bool) throws {
         let attempts = Atomic<Int>(0)

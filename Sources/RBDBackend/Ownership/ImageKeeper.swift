@@ -119,7 +119,10 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
             precondition(life.surroundings == nil, "a keeper is started twice")
             life.surroundings = surroundings
         }
-        LookTimer.shared.add(self, milliseconds: options.lookMilliseconds)
+        // Bound: without the lock the look is all that tells old writes from new ones (``WriteGauges``), and a refusal must not grow
+        // as old as the cluster's time-outs, 26 s at least.
+        let longest = session.hasLock ? options.lookMilliseconds : 10_000
+        LookTimer.shared.add(self, milliseconds: min(options.lookMilliseconds, longest))
         // What was claimed before, and what a standby image waits for.
         wake()
     }
