@@ -88,7 +88,8 @@ struct LooksTests {
                 return bytes
             }, isNamed: { _ in true })
         let keeper = FileKeeper(
-            path: path, descriptor: descriptor, size: UInt64(Self.bytes), bytesFound: UInt64(Self.bytes), facts: facts,
+            path: path, descriptor: descriptor, size: UInt64(Self.bytes), bytesFound: UInt64(Self.bytes),
+            facts: facts,
             looks: FileLooks())
         let heard = Told()
         let look = try #require(OwnedThread(name: "test-look") { keeper.look(.size) })
