@@ -33,7 +33,7 @@ extension LogicalUnit where Backend: ~Copyable {
     private mutating func layAside(_ command: consuming PendingCommand, leavesGate: Bool) {
         let slot = command.slot
         // One deadline for all: it is one claim.
-        if awaitingRight.isEmpty { rightDeadline = now &+ Limits.rightPatience }
+        if awaitingRight.isEmpty { rightDeadline = now &+ profile.rightPatience }
         awaitingRight.append(slot)
         if leavesGate, gate.ended(slot, slots: slots) { gateMoved = true }
         slots.park(command, as: .awaitingRight)

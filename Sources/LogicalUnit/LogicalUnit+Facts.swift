@@ -51,7 +51,9 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func take(_ fresh: BackstoreFacts?) {
         guard let fresh else { return }
         facts = fresh
-        kernelPatience = Limits.patience(kernelTimeout: Int64(fresh.commandTimeoutSeconds) * 1000)
+        if profile.isGivenUpByKernel {
+            kernelPatience = Limits.patience(kernelTimeout: Int64(fresh.commandTimeoutSeconds) * 1000)
+        }
         if let exclusion = fresh.exclusion { (lastExclusion, exclusionAge) = (exclusion, now) }
         noteOptimized(fresh)
         profile.copyGroup?.announce(

@@ -63,7 +63,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
     var lateCommands = 0
     /// Milliseconds after which the kernel gives up a command that has been taken; nil is never. The kernel's own default
     /// until configfs has been read.
-    var kernelPatience: Int64? = Limits.patience(kernelTimeout: Limits.kernelTimeout)
+    var kernelPatience: Int64?
     /// When it gives up a command that is taken in this turn: coarse milliseconds, or never.
     private var expiry = Int64.max
     /// Multi-step commands that hold memory.
@@ -140,6 +140,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         self.profile = profile
         self.report = report
         deadline = profile.commandTimeout
+        kernelPatience = profile.isGivenUpByKernel ? Limits.patience(kernelTimeout: Limits.kernelTimeout) : nil
         awaitingFacts = FactsQueue(patience: profile.factsPatience)
         if advertisement.softThresholdBytes != nil { bytesUntilSpaceCheck = profile.bytesBeforeSpaceLook }
         // First insertions allocate; they belong to open, not to a command.

@@ -26,6 +26,10 @@ public struct UnitProfile: Sendable {
     /// LIO may exclude initiators from the unit, and changes of the medium that it cannot see are held to that here. False
     /// only where there is no LIO.
     public var isHeldToExclusion = true
+    /// The kernel gives commands up after a time (`cmd_time_out`). False only in tests, which a busy machine may hold up for longer.
+    public var isGivenUpByKernel = true
+    /// Milliseconds that a command waits for the right to write.
+    public var rightPatience = Limits.rightPatience
     /// Milliseconds that a command waits for configfs to be read.
     public var factsPatience = Limits.identityPatience
     /// Mode parameters that an earlier daemon was given by MODE SELECT; nil for those of a device just made.

@@ -44,6 +44,7 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     ///   - facts: what configfs says when it is asked; nil leaves the unit without an answer.
     ///   - maximumTransferBlocks: the kernel's `hw_max_sectors`.
     ///   - commandTimeout: milliseconds until a command is reported as late.
+    ///   - isGivenUpByKernel: `cmd_time_out` counts. A busy machine may hold up a test for longer than its default.
     ///   - name: tells it from other units of a copy group.
     ///   - loop: serves it; nil for a loop of its own. A loop that is given outlives the rig.
     ///   - spin: nanoseconds for which the loop may watch for work.
@@ -57,10 +58,11 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
     public static func start(
         _ backend: consuming Backend, geometry: RingGeometry = RingGeometry(), blockSize: UInt32 = 512,
         maximumTransferBlocks: UInt32 = 8192, facts: BackstoreFacts? = BackstoreFacts(serial: "0123456789abcdef"),
-        commandTimeout: Int64? = nil,
+        commandTimeout: Int64? = nil, isGivenUpByKernel: Bool = false,
         name: String = "test/unit", loop shared: EngineLoop? = nil, group: CopyGroup? = nil,
         spin: Int64 = 0, heldToExclusion: Bool = false,
-        factsPatience: Int64 = Limits.identityPatience, keptModes: ModeParameters? = nil,
+        factsPatience: Int64 = Limits.identityPatience, rightPatience: Int64 = Limits.rightPatience,
+        keptModes: ModeParameters? = nil,
         keptErasure: KeptErasure? = nil
     ) async throws -> UnitRig {
         let kernel = try RingSimulator(geometry)
@@ -74,6 +76,8 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
         profile.spinLimit = spin
         profile.isHeldToExclusion = heldToExclusion
         profile.factsPatience = factsPatience
+        profile.rightPatience = rightPatience
+        profile.isGivenUpByKernel = isGivenUpByKernel
         profile.keptModes = keptModes
         profile.keptErasure = keptErasure
         let events = UnitEventLog(facts: facts)

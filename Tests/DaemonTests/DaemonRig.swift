@@ -26,7 +26,7 @@ final class DaemonRig {
     private var answers: [NetlinkRequest: [Int32]] = [:]
 
     init(
-        openTimeout: Duration = .seconds(60), _ change: (inout ServiceConfiguration) -> Void = { _ in },
+        openTimeout: Duration = .seconds(600), _ change: (inout ServiceConfiguration) -> Void = { _ in },
         environment changeEnvironment: (inout DeviceEnvironment) -> Void = { _ in }
     ) throws {
         let peer = try NetlinkPeer()
@@ -35,7 +35,7 @@ final class DaemonRig {
         (self.peer, self.session) = (PeerBox(peer: peer), session)
         var configuration = tree.configuration
         configuration.openTimeout = openTimeout
-        configuration.removeTimeout = .seconds(60)
+        configuration.removeTimeout = .seconds(600)
         change(&configuration)
         loops = try LoopPool(count: 1)
         let nodes = nodes

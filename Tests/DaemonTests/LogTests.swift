@@ -25,6 +25,15 @@ private final class TestPipe {
         _ = fcntl(writer, 1031, 4096)
     }
 
+    /// Nothing more goes into it until it is read.
+    func fill() {
+        let flags = fcntl(writer, F_GETFL)
+        _ = fcntl(writer, F_SETFL, flags | O_NONBLOCK)
+        while write(writer, "filler\n", 7) > 0 {}
+        while write(writer, "\n", 1) > 0 {}
+        _ = fcntl(writer, F_SETFL, flags)
+    }
+
     /// All lines until they are enough. Blocks for ever if they never are.
     func lines(until isEnough: ([String]) -> Bool) -> [String] {
         var bytes: [UInt8] = []
@@ -46,7 +55,8 @@ struct LogTests {
     func stoppedReader() throws {
         let pipe = try TestPipe()
         let log = LogPipe(to: pipe.writer, capacity: 1000)
-        // More than pipe and store take: the last ones come while nobody reads.
+        pipe.fill()
+        // More than the store takes.
         for number in 0..<2000 { log.write("line \(number) \(String(repeating: "x", count: 90))\n") }
         #expect(!log.flush(within: .milliseconds(20)))
         func kept(_ lines: [String]) -> Int { lines.count { $0.hasPrefix("line ") } }

@@ -20,7 +20,7 @@ struct GivenUpTests {
         let script = BackendScript(size: size, capabilities: capabilities)
         var facts = BackstoreFacts(serial: "0123456789abcdef")
         facts.commandTimeoutSeconds = seconds
-        let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts)
+        let rig = try await UnitRig.start(ScriptedBackend(script), facts: facts, isGivenUpByKernel: true)
         let unit: any ControlledUnit = rig.unit
         await rig.loop.run(unit) { [facts] in unit.deliver(facts) }
         return (rig, script)
@@ -80,7 +80,7 @@ struct GivenUpTests {
     @Test("Until configfs has been read the kernel's default counts, and it is asked for")
     func unknown() async throws {
         let script = BackendScript(size: Self.size)
-        let rig = try await UnitRig.start(ScriptedBackend(script), facts: nil)
+        let rig = try await UnitRig.start(ScriptedBackend(script), facts: nil, isGivenUpByKernel: true)
         script.answer(.held)
         let read = try rig.send(InitiatorCDB.read10(5, 1), dataInLength: 512)
         #expect(script.waitForHeld(1))

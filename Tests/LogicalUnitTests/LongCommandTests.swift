@@ -10,9 +10,12 @@ import Testing
 struct LongCommandTests {
     typealias Row = LongCommandRow
 
-    static func start(_ row: Row) async throws -> (UnitRig<ScriptedBackend>, BackendScript) {
+    static func start(
+        _ row: Row, rightPatience: Int64 = Limits.rightPatience
+    ) async throws -> (UnitRig<ScriptedBackend>, BackendScript) {
         let script = BackendScript(size: Row.size, capabilities: row.capabilities)
-        let rig = try await UnitRig.start(ScriptedBackend(script))
+        let rig = try await UnitRig.start(
+            ScriptedBackend(script), isGivenUpByKernel: true, rightPatience: rightPatience)
         let unit: any ControlledUnit = rig.unit
         var facts = BackstoreFacts(serial: CopyTests.serial)
         facts.commandTimeoutSeconds = 0

@@ -95,20 +95,25 @@ struct ClusterMailboxTests {
         let one = try GatewayImage(scratch.options)
         let asking = try one.mailbox(Calls().handlers)
         let name = scratch.options.image
-        await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
-            var options = RBDOptions(pool: scratchPool, image: name)
-            let conf = try #require(scratchCluster)
-            options.confPath = conf
-            // No watch on the image itself, which would keep it from being removed.
-            options.readOnly = true
-            let two = try GatewayImage(options)
-            let owning = try two.mailbox(Calls().handlers)
-            kill(getpid(), SIGKILL)
-            withExtendedLifetime(owning) {}
+        var silent = 0
+        // Ceph forgets the watch of a client that has gone for 30 s, and on a busy machine that may be over before it is asked.
+        for _ in 0..<5 where silent == 0 {
+            await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
+                var options = RBDOptions(pool: scratchPool, image: name)
+                let conf = try #require(scratchCluster)
+                options.confPath = conf
+                // No watch on the image itself, which would keep it from being removed.
+                options.readOnly = true
+                let two = try GatewayImage(options)
+                let owning = try two.mailbox(Calls().handlers)
+                kill(getpid(), SIGKILL)
+                withExtendedLifetime(owning) {}
+            }
+            let answers = try asking.ask(HandOverRequest(host: "gw1", client: one.client), milliseconds: 1000).get()
+            #expect(answers.answers == [])
+            silent = answers.silent.count
         }
-        let answers = try asking.ask(HandOverRequest(host: "gw1", client: one.client), milliseconds: 1000).get()
-        #expect(answers.answers == [])
-        #expect(answers.silent.count == 1)
+        #expect(silent == 1)
     }
 
     @Test("a call is heard by who is there, and nobody is asked for anything")
