@@ -83,7 +83,8 @@ let programs: [Target] = [
     .executableTarget(
         name: "ring-bench",
         dependencies: [
-            "TCMUTestKit", "LogicalUnit", "BlockBackend", "MemoryBackend", "FileBackend", "CAllocationProbe",
+            "TCMUTestKit", "LogicalUnit", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend",
+            "CAllocationProbe",
             arguments,
         ],
         path: "Benchmarks/RingBench", swiftSettings: dataPath),
@@ -120,7 +121,10 @@ let testing: [Target] = [
         ]),
     tests(
         "AllocationTests",
-        ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend"]),
+        [
+            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend",
+            "Reactor",
+        ]),
     tests("ConfigurationTests", ["Configuration", system]),
     tests("ConfigFSTests", ["ConfigFS", system]),
     tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),
@@ -132,7 +136,7 @@ let testing: [Target] = [
             "Daemon", "BlockBackend", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "ConfigFS", "Configuration",
             "KernelModule",
             "LogicalUnit",
-            "RBDBackend",
+            "RBDBackend", "Reactor",
             "SCSI",
             "TCMUNetlink", "TCMURing", logging, system,
         ]),

@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import LogicalUnit
+import Reactor
 import TCMUTestKit
 
 /// A stream of 4 KiB commands at a fixed depth against one unit.

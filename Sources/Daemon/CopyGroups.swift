@@ -1,4 +1,5 @@
 internal import LogicalUnit
+internal import Reactor
 internal import Synchronization
 
 /// The copy groups that devices were configured with, by name. A group lives as long as the daemon.

@@ -4,6 +4,7 @@ internal import ConfigFS
 internal import Configuration
 internal import Logging
 internal import LogicalUnit
+internal import Reactor
 internal import TCMURing
 
 /// Changes of access states, which are configfs's, and of portal groups.

@@ -3,6 +3,7 @@ internal import Configuration
 internal import Glibc
 internal import Logging
 internal import LogicalUnit
+internal import Reactor
 internal import SystemPackage
 internal import TCMURing
 

@@ -1,6 +1,7 @@
 internal import ConfigFS
 internal import Logging
 internal import LogicalUnit
+internal import Reactor
 internal import SystemPackage
 internal import TCMURing
 

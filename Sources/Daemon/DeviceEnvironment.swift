@@ -3,6 +3,7 @@ internal import ConfigFS
 internal import Configuration
 internal import Logging
 internal import LogicalUnit
+internal import Reactor
 internal import SystemPackage
 internal import TCMUNetlink
 internal import TCMURing

@@ -1,4 +1,5 @@
 internal import LogicalUnit
+internal import Reactor
 internal import TCMURing
 
 extension Device {

@@ -1,5 +1,6 @@
 public import BlockBackend
 public import LogicalUnit
+public import Reactor
 public import SCSI
 internal import Synchronization
 internal import TCMURing

@@ -1,6 +1,7 @@
 import Glibc
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import TCMURing
 import TCMUTestKit
 import Testing

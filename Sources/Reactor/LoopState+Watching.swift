@@ -1,5 +1,3 @@
-internal import Reactor
-
 // What a loop does between having nothing to do and sleeping: it looks at the memory where work would show. A look
 // costs nothing to speak of and saves the system call that would say the same; watching for a while saves the sleep.
 extension LoopState {

@@ -1,4 +1,3 @@
-internal import Reactor
 internal import SystemPackage
 
 /// What a loop's thread owns: its poller, its units, and who is due for a turn.
@@ -142,7 +141,7 @@ struct LoopState: ~Copyable {
             return
         }
         guard inbox.park() else { return }
-        takeEvents(waiting: watchesDeadlines ? Int32(Limits.timeoutTick) : -1)
+        takeEvents(waiting: watchesDeadlines ? Int32(EngineLoop.deadlineTick) : -1)
         inbox.unpark()
         slept()
     }
@@ -175,7 +174,7 @@ struct LoopState: ~Copyable {
     }
 
     private mutating func checkDeadlines(now: Int64) {
-        nextDeadlineCheck = now + Limits.timeoutTick
+        nextDeadlineCheck = now + EngineLoop.deadlineTick
         watchesDeadlines = false
         for seat in units.indices {
             guard let unit = units[seat].unit, unit.watchesDeadlines else { continue }

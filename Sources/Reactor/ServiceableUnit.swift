@@ -1,5 +1,3 @@
-public import Reactor
-
 /// A logical unit as its loop sees it: the one place where backends of all kinds look alike.
 ///
 /// The loop makes one call per wake-up and unit, not per command; behind it the unit is specialised for its

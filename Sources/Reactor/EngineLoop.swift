@@ -1,4 +1,3 @@
-internal import Reactor
 internal import Synchronization
 public import SystemPackage
 
@@ -7,6 +6,9 @@ public import SystemPackage
 /// Everyone else leaves a note: backends push completions into the inbox, the control plane calls
 /// ``perform(_:)``. Either wakes the loop only if it is parked.
 public final class EngineLoop: Sendable {
+    /// Milliseconds between two looks for commands that take too long, by ``ServiceableUnit/checkDeadlines(now:)``.
+    public static let deadlineTick: Int64 = 250
+
     /// A piece of work for the loop's thread.
     typealias Note = @Sendable (inout LoopState) -> Void
 
@@ -91,7 +93,7 @@ public final class EngineLoop: Sendable {
 
     /// As ``post(_:_:)``, and `otherwise` instead of `body` if the unit is not attached here: exactly one of the two
     /// runs, on the loop's thread.
-    func ask(
+    public func ask(
         _ unit: any ServiceableUnit, _ body: @escaping @Sendable () -> Void,
         otherwise: @escaping @Sendable () -> Void
     ) {
