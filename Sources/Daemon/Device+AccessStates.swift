@@ -1,11 +1,10 @@
 internal import ALUA
 internal import BlockBackend
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
-internal import TCMURing
 
 /// Changes of access states, which are configfs's, and of portal groups.
 extension Device {
@@ -20,9 +19,11 @@ extension Device {
             let reader = FactsReader(tree: environment.tree, backstore: backstore)
             let result = await BlockingCall.run("alua-\(node.nodeName)") { () -> AccessStateChangeResult in
                 var result = AccessStateChangeResult()
-                do throws(ConfigFSError) { try writer.carryOut(plan) } catch { result.failure = error.description }
+                do throws(KernelFileError) { try writer.carryOut(plan) } catch {
+                    result.failure = error.description
+                }
                 // Also after a failure: some states may have changed.
-                do throws(ConfigFSError) { result.facts = try reader.read().facts } catch {
+                do throws(KernelFileError) { result.facts = try reader.read().facts } catch {
                     result.failure = result.failure ?? error.description
                 }
                 return result

@@ -1,13 +1,12 @@
 internal import BlockBackend
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
 internal import SCSI
 internal import SystemPackage
 internal import TCMUNetlink
-internal import TCMURing
 
 /// What the kernel wants changed of a device at work.
 extension Device {
@@ -30,7 +29,7 @@ extension Device {
         let backstore = backstore
         // Bound: configfs holds up readers while the device is being removed, and the kernel waits for this answer.
         let noted = await BlockingCall.run("cache-\(node.nodeName)", atMost: .seconds(2)) { () -> Bool? in
-            do throws(ConfigFSError) { return try backstore.emulatesWriteCache() } catch { return nil }
+            do throws(KernelFileError) { return try backstore.emulatesWriteCache() } catch { return nil }
         }
         if noted == enabled { return nil }
         logger.error(
@@ -93,7 +92,7 @@ extension Device {
         // Bound: as for the write cache.
         let known = await BlockingCall.run("size-\(node.nodeName)", atMost: .seconds(2)) {
             () -> (bytes: UInt64, block: UInt64)? in
-            do throws(ConfigFSError) {
+            do throws(KernelFileError) {
                 return (try backstore.size(), UInt64(clamping: try backstore.blockSize()))
             } catch {
                 return nil

@@ -1,11 +1,10 @@
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
 internal import SystemPackage
 internal import TCMUNetlink
-internal import TCMURing
 
 /// How a device ends: removed, stopped with the daemon, or vanished without a word.
 extension Device {

@@ -1,11 +1,10 @@
-internal import ConfigFS
 internal import Configuration
 internal import Glibc
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
 internal import SystemPackage
-internal import TCMURing
 
 /// Erasures under way, which the next daemon must know of: the medium holds neither what it did nor what it should until one has
 /// reached its end.

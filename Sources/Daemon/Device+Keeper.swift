@@ -1,10 +1,10 @@
 internal import BlockBackend
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
 internal import SystemPackage
-internal import TCMURing
 
 /// A device whose backend has a keeper: its life, and what it says.
 extension Device {

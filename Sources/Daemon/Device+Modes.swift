@@ -1,12 +1,11 @@
-internal import ConfigFS
 internal import Configuration
 internal import Glibc
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
 internal import SCSI
 internal import SystemPackage
-internal import TCMURing
 
 /// Mode parameters, which live as long as the device does.
 extension Device {
@@ -46,7 +45,7 @@ extension Device {
         let (tree, backstore) = (environment.tree, backstore)
         // Bound: a removal that begins meanwhile holds up readers of configfs, and waits for this command.
         let sessions = await BlockingCall.run("modes-\(node.nodeName)", atMost: .seconds(1)) { () -> Int in
-            do throws(ConfigFSError) { return try tree.sessions(of: backstore) } catch { return 0 }
+            do throws(KernelFileError) { return try tree.sessions(of: backstore) } catch { return 0 }
         }
         return (sessions ?? 0) > 1
     }

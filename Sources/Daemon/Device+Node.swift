@@ -1,5 +1,5 @@
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import SystemPackage
 internal import TCMURing
@@ -36,8 +36,8 @@ extension Device {
         }
         guard let gate else { return .vanished }
         guard life.origin == .existing else { return .ours(gate.claim) }
-        let result = await BlockingCall.run("block-\(node.nodeName)") { () -> Result<Void, ConfigFSError> in
-            Result { () throws(ConfigFSError) in try gate.takeOver() }
+        let result = await BlockingCall.run("block-\(node.nodeName)") { () -> Result<Void, KernelFileError> in
+            Result { () throws(KernelFileError) in try gate.takeOver() }
         }
         guard life.state == .opening else { return .failed(.notWanted) }
         switch result {
@@ -70,7 +70,7 @@ extension Device {
         let backstore = backstore
         // Bound: configfs holds up readers while the device is being removed.
         let result = await BlockingCall.run("asked-uio", atMost: .seconds(2)) { () -> Bool? in
-            do throws(ConfigFSError) { return try backstore.isEnabled() } catch {
+            do throws(KernelFileError) { return try backstore.isEnabled() } catch {
                 switch error.errno {
                 // It has gone.
                 case .noSuchFileOrDirectory, .operationNotSupportedByDevice: return false
@@ -128,7 +128,7 @@ extension Device {
     func isKernelWaiting() async -> Bool {
         let backstore = backstore
         let result = await BlockingCall.run("asking-\(node.nodeName)", atMost: .seconds(2)) { () -> Bool in
-            do throws(ConfigFSError) { return try backstore.waitsForAnswers() ?? true } catch { return true }
+            do throws(KernelFileError) { return try backstore.waitsForAnswers() ?? true } catch { return true }
         }
         return result ?? true
     }
@@ -140,7 +140,7 @@ extension Device {
     func setBlocked(_ blocked: Bool, atMost limit: Duration = .forEver) async -> Bool {
         guard let gate else { return true }
         return await atGate("not \(blocked ? "blocked" : "unblocked")", atMost: limit) {
-            () throws(ConfigFSError) in try gate.setBlocked(blocked)
+            () throws(KernelFileError) in try gate.setBlocked(blocked)
         }
     }
 
@@ -163,7 +163,7 @@ extension Device {
             // An attempt that hangs in configfs is waited for to the end: another one would hang behind it.
             let left = max(end - .now, .zero)
             let isLeft = await atGate(isTold ? nil : "not unblocked", atMost: min(limit, max(left, .seconds(1)))) {
-                () throws(ConfigFSError) in try gate.leave()
+                () throws(KernelFileError) in try gate.leave()
             }
             if isLeft { return }
             isTold = true
@@ -188,10 +188,11 @@ extension Device {
     /// - Parameter whatFailed: for the log; nil if that has been told.
     @discardableResult
     private func atGate(
-        _ whatFailed: String?, atMost limit: Duration, _ body: @escaping @Sendable () throws(ConfigFSError) -> Void
+        _ whatFailed: String?, atMost limit: Duration,
+        _ body: @escaping @Sendable () throws(KernelFileError) -> Void
     ) async -> Bool {
         let failure = await BlockingCall.run("block-\(node.nodeName)", atMost: limit) { () -> String in
-            do throws(ConfigFSError) {
+            do throws(KernelFileError) {
                 try body()
                 return ""
             } catch {

@@ -1,4 +1,4 @@
-internal import ConfigFS
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
@@ -74,7 +74,7 @@ extension Device {
         guard let gate else { return "its node is not held" }
         let box = RingBox()
         let failure = await BlockingCall.run("reset-\(node.nodeName)") { () -> String? in
-            do throws(ConfigFSError) { try gate.resetRing() } catch { return error.description }
+            do throws(KernelFileError) { try gate.resetRing() } catch { return error.description }
             do throws(RingError) { box.put(try gate.claim.mapRing(openLimit: Limits.openEntries)) } catch {
                 return error.description
             }

@@ -1,6 +1,6 @@
 internal import BlockBackend
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import Reactor
@@ -291,7 +291,7 @@ actor Device {
         let (environment, backstore) = (environment, backstore)
         Task(executorPreference: ControlThread.shared) {
             let isWaiting = await BlockingCall.run("asked-uio", atMost: .seconds(10)) { () -> Bool in
-                do throws(ConfigFSError) { return try !backstore.isEnabled() } catch { return false }
+                do throws(KernelFileError) { return try !backstore.isEnabled() } catch { return false }
             }
             guard isWaiting ?? false else { return }
             for request in requests { environment.reply(request, errno) }
@@ -324,7 +324,7 @@ actor Device {
         if life.state == .serving {
             let reader = FactsReader(tree: environment.tree, backstore: backstore)
             let result = await BlockingCall.run("facts-\(node.nodeName)") {
-                Result { () throws(ConfigFSError) in try reader.answer(request) }
+                Result { () throws(KernelFileError) in try reader.answer(request) }
             }
             switch result {
             case .success(let read):

@@ -1,7 +1,6 @@
-public import ConfigFS
+internal import KernelFiles
 internal import Synchronization
 internal import SystemPackage
-public import TCMURing
 
 extension NodeClaim: DeviceClaim {}
 
@@ -33,8 +32,8 @@ final class DeviceGate: Sendable {
     }
 
     /// Blocks the device, and empties a ring of which nobody knows what is in flight, once.
-    func takeOver() throws(ConfigFSError) {
-        try locked { (state) throws(ConfigFSError) in
+    func takeOver() throws(KernelFileError) {
+        try locked { (state) throws(KernelFileError) in
             try block(&state)
             guard !state.isReset else { return }
             try backstore.resetRing(.busy, holding: claim)
@@ -43,25 +42,25 @@ final class DeviceGate: Sendable {
     }
 
     /// Blocks or unblocks the device.
-    func setBlocked(_ blocked: Bool) throws(ConfigFSError) {
-        try locked { (state) throws(ConfigFSError) in
+    func setBlocked(_ blocked: Bool) throws(KernelFileError) {
+        try locked { (state) throws(KernelFileError) in
             if blocked { try block(&state) } else { try unblock(&state) }
         }
     }
 
     /// Empties the ring of a unit with nothing in flight.
-    func resetRing() throws(ConfigFSError) {
-        try locked { (_) throws(ConfigFSError) in try backstore.resetRing(.busy, holding: claim) }
+    func resetRing() throws(KernelFileError) {
+        try locked { (_) throws(KernelFileError) in try backstore.resetRing(.busy, holding: claim) }
     }
 
     /// The device stays without us: unblocked, if this daemon has blocked it, and the node free for another one.
     ///
     /// - Throws: if the device could not be unblocked, as for want of a descriptor; then it is still held, because whoever
     ///   lets go of a blocked device leaves it answering BUSY. To be called again, or ended by ``giveUp()``.
-    func leave() throws(ConfigFSError) {
-        let result = state.withLock { state -> Result<Void, ConfigFSError> in
+    func leave() throws(KernelFileError) {
+        let result = state.withLock { state -> Result<Void, KernelFileError> in
             if state.isBlocked, !state.hasLeft, !claim.isGone {
-                do throws(ConfigFSError) { try unblock(&state) } catch { return .failure(error) }
+                do throws(KernelFileError) { try unblock(&state) } catch { return .failure(error) }
             }
             state.hasLeft = true
             claim.release()
@@ -81,21 +80,21 @@ final class DeviceGate: Sendable {
         claim.release()
     }
 
-    private func block(_ state: inout State) throws(ConfigFSError) {
+    private func block(_ state: inout State) throws(KernelFileError) {
         // Before the attempt: one that fails may have blocked it all the same.
         state.isBlocked = true
         try backstore.setBlocked(true, holding: claim)
     }
 
-    private func unblock(_ state: inout State) throws(ConfigFSError) {
+    private func unblock(_ state: inout State) throws(KernelFileError) {
         try backstore.setBlocked(false, holding: claim)
         state.isBlocked = false
     }
 
-    private func locked(_ body: (inout State) throws(ConfigFSError) -> Void) throws(ConfigFSError) {
-        let result = state.withLock { state -> Result<Void, ConfigFSError> in
+    private func locked(_ body: (inout State) throws(KernelFileError) -> Void) throws(KernelFileError) {
+        let result = state.withLock { state -> Result<Void, KernelFileError> in
             // Who has left writes nothing: the claim is gone, and says so.
-            Result { () throws(ConfigFSError) in try body(&state) }
+            Result { () throws(KernelFileError) in try body(&state) }
         }
         try result.get()
     }

@@ -1,8 +1,7 @@
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import RBDBackend
 internal import SystemPackage
-internal import TCMURing
 
 extension DeviceOpening {
     /// What a file of `luns.d` says about the device, and lines for the log about files that nobody can place.

@@ -1,8 +1,8 @@
 internal import BlockBackend
-internal import ConfigFS
 internal import Configuration
 internal import FileBackend
 internal import Glibc
+internal import KernelFiles
 internal import LogicalUnit
 internal import MemoryBackend
 internal import RBDBackend
@@ -132,7 +132,7 @@ struct DeviceOpening: Sendable {
         let backstore = try backstore(of: node)
         let (blockSize, bytes, transfer) = try Self.attributes(of: backstore)
         // So that an aborted SANITIZE can be answered while it goes on. Kernels before 5.10 have no such attribute.
-        do throws(ConfigFSError) { try backstore.setTaskManagementNotices(true, holding: claim) } catch {}
+        do throws(KernelFileError) { try backstore.setTaskManagementNotices(true, holding: claim) } catch {}
         guard blockSize >= 512, blockSize <= 1 << 16, blockSize & (blockSize - 1) == 0 else {
             throw OpenFailure(
                 errno: .invalidArgument,
@@ -156,7 +156,7 @@ struct DeviceOpening: Sendable {
     private static func attributes(
         of backstore: Backstore
     ) throws(OpenFailure) -> (blockSize: Int, bytes: UInt64, transfer: Int) {
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             return (try backstore.blockSize(), try backstore.size(), try backstore.maximumTransferBlocks())
         } catch {
             throw OpenFailure(errno: error.errno, message: error.description)

@@ -1,9 +1,9 @@
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
-internal import TCMURing
 
 /// All devices that are ours, by the minor of their UIO node.
 ///

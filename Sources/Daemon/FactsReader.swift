@@ -1,5 +1,5 @@
 internal import ALUA
-internal import ConfigFS
+internal import KernelFiles
 internal import LogicalUnit
 internal import SCSI
 internal import SystemPackage
@@ -17,10 +17,10 @@ struct FactsReader: Sendable {
     }
 
     /// What configfs says now, all that ``FactsRequest`` asks for. Settles the groups first (``readAndSettle()``).
-    func answer(_ request: FactsRequest) throws(ConfigFSError) -> Reading {
+    func answer(_ request: FactsRequest) throws(KernelFileError) -> Reading {
         var reading = try readAndSettle()
         guard request.wantsExclusion else { return reading }
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             reading.facts.exclusion = try exclusion()
         } catch {
             reading.skipped.append(
@@ -33,7 +33,7 @@ struct FactsReader: Sendable {
     }
 
     /// Whom LIO keeps from the medium.
-    func exclusion() throws(ConfigFSError) -> Exclusion {
+    func exclusion() throws(KernelFileError) -> Exclusion {
         let reservation: Exclusion.Reservation =
             switch try backstore.reservation() {
             case .free: .none
@@ -51,7 +51,7 @@ struct FactsReader: Sendable {
     /// original answers INQUIRY with INTERNAL TARGET FAILURE for one such group.
     ///
     /// - Throws: if the serial or the list of groups cannot be read.
-    func read() throws(ConfigFSError) -> Reading {
+    func read() throws(KernelFileError) -> Reading {
         var reading = Reading(facts: BackstoreFacts(serial: try backstore.unitSerial()))
         reading.facts.servesReservations = try backstore.servesReservations()
         if !reading.facts.isNamed {
@@ -69,7 +69,7 @@ struct FactsReader: Sendable {
         var support = TargetPortGroupSupport.none
         for name in try backstore.targetPortGroupNames() {
             let group: TargetPortGroupAttributes
-            do throws(ConfigFSError) {
+            do throws(KernelFileError) {
                 group = try backstore.targetPortGroup(name)
             } catch {
                 reading.skipped.append(error.description)
@@ -95,7 +95,7 @@ struct FactsReader: Sendable {
         of member: TargetPortGroupMember, in group: TargetPortGroupAttributes
     ) -> (port: UnitIdentity.Port, isEnabled: Bool)? {
         let target = tree.targetPort(member)
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             let port = UnitIdentity.Port(
                 relativeIdentifier: try target.relativeIdentifier(),
                 protocolIdentifier: try target.protocolIdentifier(), targetPortGroup: group.id,

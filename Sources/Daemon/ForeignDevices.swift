@@ -1,9 +1,8 @@
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import SystemPackage
 internal import TCMUNetlink
-internal import TCMURing
 
 /// Events of devices whose subtype is not served here. Most likely another daemon's, so that one has the first word; but an event
 /// that no daemon answers holds up for ever who waits for it in the kernel, and every LUN of a saved configuration behind it.
@@ -123,7 +122,7 @@ struct ForeignDevices: Sendable {
         // Not while the device is being removed: configfs would hold the reader.
         if kind == .added {
             guard let backstore = BackstoreName(hba: name.hba, name: name.device) else { return .over }
-            do throws(ConfigFSError) {
+            do throws(KernelFileError) {
                 if try environment.tree.backstore(backstore).isEnabled() { return .over }
             } catch {
                 return .over

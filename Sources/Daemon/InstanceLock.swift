@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import KernelFiles
 public import SystemPackage
 
 /// The lock that makes this daemon the only one on the machine. The original takes the same one on the same file, so
@@ -37,12 +38,8 @@ public struct InstanceLock: ~Copyable {
 
     /// The process's name; empty if it has gone or is in a PID namespace that we do not see (then its number is 0).
     private static func processName(_ pid: Int32) -> String {
-        guard pid > 0, let file = try? FileDescriptor.open("/proc/\(pid)/comm", .readOnly, options: .closeOnExec)
-        else { return "" }
-        defer { try? file.close() }
-        var bytes = [UInt8](repeating: 0, count: 64)
-        let count = (try? bytes.withUnsafeMutableBytes { try file.read(into: $0) }) ?? 0
-        return String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        guard pid > 0, let bytes = try? SmallFile.prefix(of: FilePath("/proc/\(pid)/comm"), 64) else { return "" }
+        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }
 

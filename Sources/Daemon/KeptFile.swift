@@ -1,5 +1,5 @@
-internal import ConfigFS
 internal import Glibc
+internal import KernelFiles
 internal import SystemPackage
 
 /// Something about one device that outlives the daemon and not the device, as one of a few lines in a file.
@@ -33,15 +33,11 @@ struct KeptFile: Sendable {
     /// Which of `lines` was kept; nil where nothing was, or what is there is not this device's.
     func read(among lines: [String]) -> Int? {
         // Bound: a name of 255 bytes and a configuration of 256, with every byte escaped.
-        var bytes = [UInt8](repeating: 0, count: 16384)
-        guard let path, let header,
-            let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow]),
-            let count = try? descriptor.closeAfter({
-                try bytes.withUnsafeMutableBytes { try descriptor.read(into: $0) }
-            })
-        else { return nil }
+        guard let path, let header, let bytes = try? SmallFile.prefix(of: path, 16384, .notALink) else {
+            return nil
+        }
         // There are few contents that are right, so nothing is parsed.
-        return lines.firstIndex { bytes.prefix(count).elementsEqual("\(header)\($0)\n".utf8) }
+        return lines.firstIndex { bytes.elementsEqual("\(header)\($0)\n".utf8) }
     }
 
     /// Keeps a line, whole or not at all. - Returns: the file, which may be removed when the device has gone.
@@ -84,17 +80,8 @@ struct KeptFile: Sendable {
     }
 
     private static func fileNames(in directory: FilePath) -> [String] {
-        guard let stream = opendir(directory.string) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            // SAFETY: d_name ends with a NUL inside the entry, which lives until the next readdir; reached by the entry's
-            // own address because the imported tuple may be longer than the entry.
-            let start = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
-            let name = String(cString: start.assumingMemoryBound(to: CChar.self))
-            if Subject.allCases.contains(where: { name.hasPrefix($0.rawValue + ",") }) { names.append(name) }
-        }
-        return names
+        let names = (try? DirectoryReader.names(in: directory)) ?? []
+        return names.filter { name in Subject.allCases.contains { name.hasPrefix($0.rawValue + ",") } }
     }
 
     /// Of a file that is being written.
@@ -111,12 +98,8 @@ struct KeptFile: Sendable {
 
     /// Which device the file is of.
     private var header: String? {
-        var boot = [UInt8](repeating: 0, count: 64)
-        guard let inode = backstore.inode,
-            let file = try? FileDescriptor.open(bootFile, .readOnly, options: .closeOnExec),
-            let count = try? file.closeAfter({ try boot.withUnsafeMutableBytes { try file.read(into: $0) } })
-        else { return nil }
-        let text = String(decoding: boot.prefix(count).prefix { $0 > 0x20 }, as: UTF8.self)
+        guard let inode = backstore.inode, let boot = try? SmallFile.prefix(of: bootFile, 64) else { return nil }
+        let text = String(decoding: boot.prefix { $0 > 0x20 }, as: UTF8.self)
         return """
             tcmud \(subject.title) 1
             boot \(text)

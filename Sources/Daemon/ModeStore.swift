@@ -1,4 +1,4 @@
-internal import ConfigFS
+internal import KernelFiles
 internal import LogicalUnit
 internal import SCSI
 internal import SystemPackage

@@ -1,6 +1,6 @@
-internal import ConfigFS
 internal import Configuration
 internal import Glibc
+internal import KernelFiles
 internal import Logging
 internal import SystemPackage
 internal import TCMURing
@@ -102,7 +102,7 @@ struct NetlinkGate: Sendable {
     // MARK: - Writes
 
     private func set(blocked: Bool, _ sole: SoleDaemon) {
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             try parameters.setNetlinkBlocked(blocked, by: sole)
         } catch {
             logger.warning("netlink cannot be \(blocked ? "blocked" : "unblocked"): \(error)")
@@ -110,7 +110,7 @@ struct NetlinkGate: Sendable {
     }
 
     private func reset(_ sole: SoleDaemon) {
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             try parameters.resetNetlink(by: sole)
         } catch {
             logger.warning("netlink cannot be reset: \(error)")

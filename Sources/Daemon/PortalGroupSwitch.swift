@@ -1,4 +1,4 @@
-internal import ConfigFS
+internal import KernelFiles
 internal import Logging
 internal import SystemPackage
 
@@ -55,8 +55,8 @@ actor PortalGroupSwitch {
         losses[unit] = (number, [])
         try? await ControlThread.sleep(for: patience)
         guard losses[unit]?.number == number else { return }
-        let groups = await BlockingCall.run("tpg-members") { () -> Result<[PortalGroup], ConfigFSError> in
-            Result { () throws(ConfigFSError) in try backstore.portalGroups() }
+        let groups = await BlockingCall.run("tpg-members") { () -> Result<[PortalGroup], KernelFileError> in
+            Result { () throws(KernelFileError) in try backstore.portalGroups() }
         }
         guard losses[unit]?.number == number else { return }
         switch groups {
@@ -107,13 +107,13 @@ actor PortalGroupSwitch {
 
     private func disable(_ group: PortalGroup) async {
         let (tree, journal) = (tree, journal)
-        let outcome = await BlockingCall.run("tpg-off") { () -> Result<Bool, ConfigFSError> in
-            Result { () throws(ConfigFSError) -> Bool in
+        let outcome = await BlockingCall.run("tpg-off") { () -> Result<Bool, KernelFileError> in
+            Result { () throws(KernelFileError) -> Bool in
                 // Off already, or no such thing: somebody else's, and not to be switched on by us.
                 guard try group.isEnabled(in: tree) == true else { return false }
                 // Order: what cannot be undone after a crash is not done.
                 try journal.add(group)
-                do throws(ConfigFSError) {
+                do throws(KernelFileError) {
                     try group.setEnabled(false, in: tree)
                 } catch {
                     journal.remove(group)
@@ -141,7 +141,7 @@ actor PortalGroupSwitch {
     private func enable(_ group: PortalGroup) async -> Bool {
         let (tree, journal) = (tree, journal)
         let failure = await BlockingCall.run("tpg-on") { () -> String? in
-            do throws(ConfigFSError) {
+            do throws(KernelFileError) {
                 // Gone, or enabled by somebody else meanwhile: nothing to do.
                 if try group.isEnabled(in: tree) == false { try group.setEnabled(true, in: tree) }
                 journal.remove(group)

@@ -1,7 +1,7 @@
 internal import CLinux
-internal import ConfigFS
 internal import Configuration
 internal import Glibc
+internal import KernelFiles
 internal import KernelModule
 internal import Logging
 internal import SystemPackage

@@ -1,6 +1,6 @@
-internal import ConfigFS
 internal import Configuration
 internal import Glibc
+internal import KernelFiles
 internal import LogicalUnit
 internal import SCSI
 internal import SystemPackage
@@ -11,7 +11,7 @@ extension SizingAdvice.Settings {
     /// - Throws: if a setting is there but is no number.
     init(
         _ profile: UnitProfile, in backstore: Backstore, _ parameters: ModuleParameters
-    ) throws(ConfigFSError) {
+    ) throws(KernelFileError) {
         self.init()
         blockSize = profile.capacity.blockSize
         transferBlocks = profile.maximumTransferBlocks
@@ -29,7 +29,7 @@ extension SizingAdvice.Settings {
 extension DeviceOpening {
     /// What is to be said of the room that a unit's settings leave. Never a reason not to serve it.
     func sizing(of backstore: Backstore, _ profile: UnitProfile) -> Sizing {
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             let parameters = ModuleParameters(sysfs: service.sysfsRoot)
             let advice = SizingAdvice(try SizingAdvice.Settings(profile, in: backstore, parameters))
             return advice.remedy == nil ? .fine(advice.line) : .wanting(advice.line)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import KernelFiles
 internal import Logging
 internal import SystemPackage
 
@@ -67,11 +68,8 @@ struct StartHistory: Sendable {
     }
 
     private func read() -> Row? {
-        var bytes = [UInt8](repeating: 0, count: 64)
-        guard let file = try? FileDescriptor.open(file, .readOnly, options: [.closeOnExec, .noFollow]),
-            let count = try? file.closeAfter({ try bytes.withUnsafeMutableBytes { try file.read(into: $0) } })
-        else { return nil }
-        return Row(parsing: String(decoding: bytes.prefix(count), as: UTF8.self))
+        guard let bytes = try? SmallFile.prefix(of: file, 64, .notALink) else { return nil }
+        return Row(parsing: String(decoding: bytes, as: UTF8.self))
     }
 
     private static var now: Int64 {

@@ -1,6 +1,6 @@
+internal import KernelFiles
 internal import LogicalUnit
 internal import Reactor
-internal import TCMURing
 
 extension Device {
     /// What the device is and what it has done, in one line for people.

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import KernelFiles
 internal import SystemPackage
 
 /// A bound on how many threads or descriptors there may be, and how much of it is in use.
@@ -73,14 +74,9 @@ struct SystemLimits: Sendable {
     }
 
     private func threads(of user: uid_t) -> UInt64 {
-        guard let stream = opendir(path("proc")) else { return 0 }
-        defer { closedir(stream) }
+        let names = (try? DirectoryReader.names(in: path("proc"))) ?? []
         var sum: UInt64 = 0
-        while let entry = readdir(stream) {
-            // SAFETY: d_name ends with a NUL inside the entry, which lives until the next readdir.
-            let start = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
-            let name = String(cString: start.assumingMemoryBound(to: CChar.self))
-            guard name.utf8.allSatisfy({ (48...57).contains($0) }) else { continue }
+        for name in names where name.utf8.allSatisfy({ (48...57).contains($0) }) {
             let status = text("proc/\(name)/status")
             guard field("Uid", in: status) == UInt64(user) else { continue }
             sum += field("Threads", in: status) ?? 0
@@ -147,34 +143,21 @@ struct SystemLimits: Sendable {
     }
 
     private func openDescriptors() -> UInt64? {
-        guard let stream = opendir(path("proc/self/fd")) else { return nil }
-        defer { closedir(stream) }
-        var count: UInt64 = 0
-        while readdir(stream) != nil { count += 1 }
-        // Two are the directory's own entries, one is the descriptor it is read by.
-        return count > 3 ? count - 3 : 0
+        guard let names = try? DirectoryReader.names(in: path("proc/self/fd")) else { return nil }
+        // One is the descriptor that the directory is read by.
+        return UInt64(max(names.count - 1, 0))
     }
 
     // MARK: - Reading
 
     /// Absolute, below the root that was given.
-    private func path(_ path: String) -> String {
-        root.appending(path.hasPrefix("/") ? String(path.dropFirst()) : path).string
+    private func path(_ path: String) -> FilePath {
+        root.appending(path.hasPrefix("/") ? String(path.dropFirst()) : path)
     }
 
     /// The content of a file; nothing where it cannot be read.
     private func text(_ name: String, limit: Int = 1 << 20) -> String {
-        guard let file = try? FileDescriptor.open(path(name), .readOnly, options: .closeOnExec) else { return "" }
-        var bytes: [UInt8] = []
-        _ = try? file.closeAfter {
-            var chunk = [UInt8](repeating: 0, count: 16 << 10)
-            while bytes.count < limit {
-                let count = try chunk.withUnsafeMutableBytes { try file.read(into: $0) }
-                if count == 0 { break }
-                bytes += chunk.prefix(count)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
+        String(decoding: (try? SmallFile.prefix(of: path(name), limit)) ?? [], as: UTF8.self)
     }
 
     /// The number in a file; nil for "max", for anything else, and where there is no file.

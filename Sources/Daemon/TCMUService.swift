@@ -1,6 +1,6 @@
 internal import BlockBackend
-internal import ConfigFS
 internal import Configuration
+internal import KernelFiles
 internal import Logging
 internal import ServiceLifecycle
 internal import Synchronization

@@ -1,8 +1,7 @@
-internal import ConfigFS
+internal import KernelFiles
 internal import Logging
 internal import LogicalUnit
 internal import SystemPackage
-internal import TCMURing
 
 extension TimeoutLadder.Settings {
     /// What the backend and the configuration text say of a unit's times; the rest is the kernel's.
@@ -14,7 +13,7 @@ extension TimeoutLadder.Settings {
     /// Takes what configfs shows; what the kernel is too old to show is as it was then.
     ///
     /// - Throws: if a time is there but is no number.
-    mutating func read(_ backstore: Backstore) throws(ConfigFSError) {
+    mutating func read(_ backstore: Backstore) throws(KernelFileError) {
         if let seconds = try backstore.commandTimeout() { command = seconds }
         if let seconds = try backstore.queueFullTimeout() { queueFull = seconds }
     }
@@ -30,8 +29,8 @@ extension Device {
         if facts.implicitTransitionSeconds > 0 { settings.transition = Int(facts.implicitTransitionSeconds) }
         let known = settings
         let result = await BlockingCall.run("ladder-\(node.nodeName)") {
-            () -> Result<TimeoutLadder.Settings, ConfigFSError> in
-            Result { () throws(ConfigFSError) -> TimeoutLadder.Settings in
+            () -> Result<TimeoutLadder.Settings, KernelFileError> in
+            Result { () throws(KernelFileError) -> TimeoutLadder.Settings in
                 var settings = known
                 try settings.read(backstore)
                 return settings

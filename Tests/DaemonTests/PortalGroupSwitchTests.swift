@@ -1,4 +1,4 @@
-import ConfigFS
+import KernelFiles
 import SystemPackage
 import Testing
 

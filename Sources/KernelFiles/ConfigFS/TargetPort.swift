@@ -6,17 +6,17 @@ public struct TargetPort: Sendable {
     let unitDirectory: FilePath
 
     /// Relative target port identifier (`statistics/scsi_port/indx`), SPC-4 7.8.5.7.
-    public func relativeIdentifier() throws(ConfigFSError) -> UInt16 {
+    public func relativeIdentifier() throws(KernelFileError) -> UInt16 {
         try statistics("scsi_port", "indx").number(in: 0...UInt16.max)
     }
 
     /// Protocol identifier (`statistics/scsi_transport/proto_id`), SPC-4 table 361; 0 to 15.
-    public func protocolIdentifier() throws(ConfigFSError) -> UInt8 {
+    public func protocolIdentifier() throws(KernelFileError) -> UInt8 {
         try statistics("scsi_transport", "proto_id").number(in: 0...15)
     }
 
     /// Whether the portal group serves initiators (`tpgt_<tag>/enable`). Some fabrics have no such file: nil.
-    public func isEnabled() throws(ConfigFSError) -> Bool? {
+    public func isEnabled() throws(KernelFileError) -> Bool? {
         do {
             return try AttributeFile(path: groupDirectory.appending("enable")).flag()
         } catch {

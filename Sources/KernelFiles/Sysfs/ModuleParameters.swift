@@ -20,13 +20,13 @@ public struct ModuleParameters: Sendable {
 
     /// While blocked, adding and removing a device fails EAGAIN in the kernel instead of waiting for an answer.
     @discardableResult
-    public func setNetlinkBlocked(_ blocked: Bool, by _: SoleDaemon) throws(ConfigFSError) -> Outcome {
+    public func setNetlinkBlocked(_ blocked: Bool, by _: SoleDaemon) throws(KernelFileError) -> Outcome {
         try write(blocked ? "1" : "0", to: "block_netlink")
     }
 
     /// Wakes everyone in the kernel who waits for an answer, with EINTR. Only while netlink is blocked.
     @discardableResult
-    public func resetNetlink(by _: SoleDaemon) throws(ConfigFSError) -> Outcome {
+    public func resetNetlink(by _: SoleDaemon) throws(KernelFileError) -> Outcome {
         try write("1", to: "reset_netlink")
     }
 
@@ -35,11 +35,11 @@ public struct ModuleParameters: Sendable {
     ///
     /// No device may ask for more. Together they may have more for a time: above it the kernel takes back what idle
     /// ends of data areas hold, and looks again every 5 s.
-    public func globalDataAreaMebibytes() throws(ConfigFSError) -> Int? {
+    public func globalDataAreaMebibytes() throws(KernelFileError) -> Int? {
         try AttributeFile(path: directory.appending("global_max_data_area_mb")).countIfPresent()
     }
 
-    private func write(_ value: String, to name: String) throws(ConfigFSError) -> Outcome {
+    private func write(_ value: String, to name: String) throws(KernelFileError) -> Outcome {
         do {
             try AttributeFile(path: directory.appending(name)).write(value)
             return .done

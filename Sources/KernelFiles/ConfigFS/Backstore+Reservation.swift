@@ -16,10 +16,10 @@ extension Backstore {
     /// The reservation in force.
     ///
     /// - Throws: if it cannot be read, or the kernel says something that it is not known to say.
-    public func reservation() throws(ConfigFSError) -> DeviceReservation {
+    public func reservation() throws(KernelFileError) -> DeviceReservation {
         let holder = file("pr", "res_holder")
         let text: String
-        do throws(ConfigFSError) {
+        do throws(KernelFileError) {
             text = try holder.text()
         } catch {
             // A kernel that does not show reservations here has none to keep.

@@ -14,7 +14,7 @@ extension ConfigFSTree {
     /// the kernel shows that nowhere.
     ///
     /// - Throws: if anything there cannot be read. What goes meanwhile is taken as gone.
-    public func hasReadOnlyMapping(of backstore: Backstore) throws(ConfigFSError) -> Bool {
+    public func hasReadOnlyMapping(of backstore: Backstore) throws(KernelFileError) -> Bool {
         for (group, units) in try offers(of: backstore) {
             if try givesReadOnly(group) { return true }
             for mapped in try mappings(of: units, in: group)
@@ -25,7 +25,7 @@ extension ConfigFSTree {
 
     /// How many sessions initiators have open through which they reach a device, as far as the kernel tells: those of
     /// initiators without an entry in `acls`, one for each entry that has any, and the nexus of fabrics that have but one.
-    public func sessions(of backstore: Backstore) throws(ConfigFSError) -> Int {
+    public func sessions(of backstore: Backstore) throws(KernelFileError) -> Int {
         var count = 0
         for (group, units) in try offers(of: backstore) {
             count += try bytes(group.appending("dynamic_sessions")).split { $0 == 0 || $0 == UInt8(ascii: "\n") }
@@ -40,7 +40,8 @@ extension ConfigFSTree {
     }
 
     /// Every portal group of every fabric that offers a device, and the names of the LUNs that are it.
-    private func offers(of backstore: Backstore) throws(ConfigFSError) -> [(group: FilePath, units: Set<String>)] {
+    private func offers(of backstore: Backstore) throws(KernelFileError) -> [(group: FilePath, units: Set<String>)]
+    {
         var offers: [(group: FilePath, units: Set<String>)] = []
         let place = [backstore.name.hbaDirectory, backstore.name.name]
         for fabric in try present(root) where fabric != "core" {
@@ -61,7 +62,7 @@ extension ConfigFSTree {
     }
 
     /// The mapped LUNs of a portal group, of all its initiators, that lead to one of `units`.
-    private func mappings(of units: Set<String>, in group: FilePath) throws(ConfigFSError) -> [FilePath] {
+    private func mappings(of units: Set<String>, in group: FilePath) throws(KernelFileError) -> [FilePath] {
         var mappings: [FilePath] = []
         for initiator in try present(group.appending("acls")) {
             let list = group.appending("acls").appending(initiator)
@@ -76,7 +77,7 @@ extension ConfigFSTree {
     }
 
     /// Whether initiators without an entry in `acls` get their LUNs read-only, and there can be such.
-    private func givesReadOnly(_ group: FilePath) throws(ConfigFSError) -> Bool {
+    private func givesReadOnly(_ group: FilePath) throws(KernelFileError) -> Bool {
         let attributes = group.appending("attrib")
         guard try isSet(attributes.appending("demo_mode_write_protect")) else { return false }
         if try isSet(attributes.appending("generate_node_acls")) { return true }
@@ -87,8 +88,8 @@ extension ConfigFSTree {
     // MARK: - What may go while it is looked at
 
     /// The names in a directory; none where it is not there (any longer), or is a file.
-    func present(_ directory: FilePath) throws(ConfigFSError) -> [String] {
-        do throws(ConfigFSError) {
+    func present(_ directory: FilePath) throws(KernelFileError) -> [String] {
+        do throws(KernelFileError) {
             return try directoryEntries(directory)
         } catch {
             switch error.reason {
@@ -98,8 +99,8 @@ extension ConfigFSTree {
         }
     }
 
-    private func bytes(_ path: FilePath) throws(ConfigFSError) -> [UInt8] {
-        do throws(ConfigFSError) {
+    private func bytes(_ path: FilePath) throws(KernelFileError) -> [UInt8] {
+        do throws(KernelFileError) {
             return try AttributeFile(path: path).bytes()
         } catch {
             switch error.reason {
@@ -111,12 +112,12 @@ extension ConfigFSTree {
     }
 
     /// Whether an attribute is there and 1. One of a mapped LUN that is just being made is empty.
-    private func isSet(_ path: FilePath) throws(ConfigFSError) -> Bool {
+    private func isSet(_ path: FilePath) throws(KernelFileError) -> Bool {
         try bytes(path).first == UInt8(ascii: "1")
     }
 
     /// Where the links in a directory lead, in components.
-    private func links(in directory: FilePath) throws(ConfigFSError) -> [[String]] {
+    private func links(in directory: FilePath) throws(KernelFileError) -> [[String]] {
         try present(directory).compactMap { link($0, in: directory) }
     }
 

@@ -1,8 +1,7 @@
-import Glibc
 import SystemPackage
 import Testing
 
-@testable import TCMURing
+@testable import KernelFiles
 
 @Suite("UIO nodes of TCMU")
 struct UIONodeTests {
@@ -62,7 +61,7 @@ struct UIONodeTests {
 
     @Test("a scan finds TCMU's nodes by minor, passes over others and names the broken ones")
     func scan() throws {
-        let tree = Tree()
+        let tree = TemporaryTree()
         tree.node("uio10", name: "tcm-user/1/b/mem/x\n", size: "0x0000000000101000\n")
         tree.node("uio2", name: "tcm-user/0/a\n", size: "0x0000000000100000\n")
         tree.node("uio3", name: "uio_pci_generic\n", size: "0x1000\n")
@@ -88,47 +87,18 @@ struct UIONodeTests {
 
     @Test("without the uio module there is nothing to find, and a single node says what is missing")
     func noUIO() throws {
-        let tree = Tree()
+        let tree = TemporaryTree()
         #expect(try UIONode.scan(sysfs: FilePath(tree.path)) == UIONode.Scan())
         let error = try #require(throws: UIONodeError.self) { try UIONode(minor: 7, sysfs: FilePath(tree.path)) }
         #expect(error.description == "cannot read \(tree.path)/class/uio/uio7/name: No such file or directory")
     }
 }
 
-/// A directory that looks like sysfs and is gone with its owner.
-private final class Tree {
-    let path: String
-    private var made: [String] = []
-
-    init() {
-        var template = Array("/tmp/uio-test-XXXXXX".utf8CString)
-        path = template.withUnsafeMutableBufferPointer { name in
-            guard let start = name.baseAddress, mkdtemp(start) != nil else { return "" }
-            return String(cString: start)
-        }
-        precondition(!path.isEmpty, "no directory for the test")
-        made.append(path)
-    }
-
-    deinit { for path in made.reversed() { remove(path) } }
-
-    func node(_ node: String, name: String?, size: String?) {
-        for part in [
-            "class", "class/uio", "class/uio/\(node)", "class/uio/\(node)/maps", "class/uio/\(node)/maps/map0",
-        ] {
-            if mkdir("\(path)/\(part)", 0o755) == 0 { made.append("\(path)/\(part)") }
-        }
-        write(name, to: "class/uio/\(node)/name")
-        write(size, to: "class/uio/\(node)/maps/map0/size")
+extension TemporaryTree {
+    /// Describes a node as sysfs does; nil leaves a file out.
+    fileprivate func node(_ node: String, name: String?, size: String?) {
+        if let name { write(name, to: "class/uio/\(node)/name") }
+        if let size { write(size, to: "class/uio/\(node)/maps/map0/size") }
         write("2\n", to: "class/uio/\(node)/version")
-    }
-
-    private func write(_ text: String?, to name: String) {
-        guard let text else { return }
-        let file = fopen("\(path)/\(name)", "w")
-        precondition(file != nil, "cannot write \(name)")
-        fputs(text, file)
-        fclose(file)
-        made.append("\(path)/\(name)")
     }
 }

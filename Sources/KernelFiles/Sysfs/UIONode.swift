@@ -1,4 +1,3 @@
-import Glibc
 public import SystemPackage
 
 /// Which TCMU device a UIO node belongs to, as its name says: `tcm-user/<hba>/<device>[/<dev_config>]`.
@@ -115,23 +114,15 @@ public struct UIONode: Equatable, Sendable {
     /// - Throws: if the class's directory cannot be listed; none at all (uio is not loaded) is an empty scan.
     public static func scan(sysfs: FilePath) throws(UIONodeError) -> Scan {
         let directory = classDirectory(sysfs)
-        guard let stream = opendir(directory.string) else {
-            let reason = Errno(rawValue: errno)
-            if reason == .noSuchFileOrDirectory { return Scan() }
-            throw UIONodeError(path: directory.string, reason: .unreadable(reason))
+        let names: [String]
+        do {
+            names = try DirectoryReader.names(in: directory)
+        } catch {
+            if error == .noSuchFileOrDirectory { return Scan() }
+            throw UIONodeError(path: directory.string, reason: .unreadable(error))
         }
-        defer { closedir(stream) }
-        var minors: [UInt32] = []
-        while let entry = readdir(stream) {
-            // SAFETY: d_name ends with a NUL inside the entry, which lives until the next readdir; the imported
-            // 256-byte tuple may be longer than the entry, so it is reached through the entry's address.
-            let start = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
-            let name = String(cString: start.assumingMemoryBound(to: CChar.self))
-            if name.utf8.starts(with: "uio".utf8), let minor = UInt32(Substring(name.utf8.dropFirst(3))),
-                name == "uio\(minor)"
-            {
-                minors.append(minor)
-            }
+        let minors = names.compactMap { name in
+            UInt32(Substring(name.utf8.dropFirst(3))).flatMap { name == "uio\($0)" ? $0 : nil }
         }
         var scan = Scan()
         scan.listed = Set(minors)
@@ -163,13 +154,10 @@ public struct UIONode: Equatable, Sendable {
 /// A sysfs file as text without the line break at its end.
 private func attribute(_ path: FilePath) throws(UIONodeError.Reason) -> String {
     do {
-        let file = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
         // Bound: an attribute of sysfs is at most one page.
-        var bytes = [UInt8](repeating: 0, count: 65536)
-        let count = try file.closeAfter { try bytes.withUnsafeMutableBytes { try file.read(into: $0) } }
-        let text = bytes[..<count]
-        return String(decoding: text.last == UInt8(ascii: "\n") ? text.dropLast() : text, as: UTF8.self)
+        let text = try SmallFile.prefix(of: path, 65536)
+        return String(decoding: text.last == UInt8(ascii: "\n") ? text.dropLast() : text[...], as: UTF8.self)
     } catch {
-        throw .unreadable(error as? Errno ?? .ioError)
+        throw .unreadable(error)
     }
 }

@@ -1,7 +1,7 @@
 import SystemPackage
 import Testing
 
-@testable import ConfigFS
+@testable import KernelFiles
 
 @Suite("Target port groups and target ports")
 struct TargetPortGroupTests {
@@ -62,7 +62,7 @@ struct TargetPortGroupTests {
             var group = Self.group
             group[file] = text
             let (tree, backstore) = try Self.backstore(group)
-            let error = #expect(throws: ConfigFSError.self, "\(title)") { try backstore.targetPortGroup("ao") }
+            let error = #expect(throws: KernelFileError.self, "\(title)") { try backstore.targetPortGroup("ao") }
             #expect(error?.path == "\(tree.path)/\(BackstoreTests.device)/alua/ao/\(file)", "\(title)")
         }
     }
@@ -91,7 +91,7 @@ struct TargetPortGroupTests {
     @Test("a group's name cannot lead out of the tree")
     func groupName() throws {
         let (tree, backstore) = try Self.backstore(Self.group)
-        #expect(throws: ConfigFSError.self) { try backstore.targetPortGroup("../alua/ao") }
+        #expect(throws: KernelFileError.self) { try backstore.targetPortGroup("../alua/ao") }
         withExtendedLifetime(tree) {}
     }
 
@@ -111,8 +111,8 @@ struct TargetPortGroupTests {
         #expect(try good.protocolIdentifier() == 5)
         #expect(try good.isEnabled() == true)
         let bad = configFS.targetPort(try #require(TargetPortGroupMember(parsing: "iSCSI/iqn.t/tpgt_1/lun_1")))
-        #expect(throws: ConfigFSError.self) { try bad.relativeIdentifier() }
-        #expect(throws: ConfigFSError.self) { try bad.protocolIdentifier() }
+        #expect(throws: KernelFileError.self) { try bad.relativeIdentifier() }
+        #expect(throws: KernelFileError.self) { try bad.protocolIdentifier() }
         let none = configFS.targetPort(try #require(TargetPortGroupMember(parsing: "loopback/n/tpgt_1/lun_0")))
         #expect(try none.isEnabled() == nil)
     }

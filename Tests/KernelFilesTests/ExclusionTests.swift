@@ -1,7 +1,7 @@
 import SystemPackage
 import Testing
 
-@testable import ConfigFS
+@testable import KernelFiles
 
 @Suite("Whom the kernel excludes from a device")
 struct ExclusionTests {
@@ -29,7 +29,7 @@ struct ExclusionTests {
         let (tree, backstore) = try BackstoreTests.backstore(["pr/res_holder": holder, "pr/res_pr_type": type])
         defer { withExtendedLifetime(tree) {} }
         guard let expected else {
-            #expect(throws: ConfigFSError.self) { try backstore.reservation() }
+            #expect(throws: KernelFileError.self) { try backstore.reservation() }
             return
         }
         #expect(try backstore.reservation() == expected)

@@ -1,7 +1,7 @@
 import SystemPackage
 import Testing
 
-@testable import ConfigFS
+@testable import KernelFiles
 
 @Suite("A device's attributes")
 struct BackstoreTests {
@@ -45,11 +45,13 @@ struct BackstoreTests {
         let (tree, backstore) = try Self.backstore([
             "action/block_dev": "unblocked\n", "action/reset_ring": "", "attrib/tmr_notification": "0\n",
         ])
-        let blocked = try #require(throws: ConfigFSError.self) {
+        let blocked = try #require(throws: KernelFileError.self) {
             try backstore.setBlocked(true, holding: NotHeld())
         }
-        let reset = try #require(throws: ConfigFSError.self) { try backstore.resetRing(.busy, holding: NotHeld()) }
-        let told = try #require(throws: ConfigFSError.self) {
+        let reset = try #require(throws: KernelFileError.self) {
+            try backstore.resetRing(.busy, holding: NotHeld())
+        }
+        let told = try #require(throws: KernelFileError.self) {
             try backstore.setTaskManagementNotices(true, holding: NotHeld())
         }
         #expect([blocked, reset, told].allSatisfy { $0.errno == .operationNotSupportedByDevice })
@@ -99,7 +101,7 @@ struct BackstoreTests {
         ] as [(String, String, String?)])
     func malformed(file: String, text: String, message: String?) throws {
         let (tree, backstore) = try Self.backstore([file: text])
-        let error = try #require(throws: ConfigFSError.self) {
+        let error = try #require(throws: KernelFileError.self) {
             switch file {
             case "info": _ = try backstore.size()
             case "attrib/hw_block_size": _ = try backstore.blockSize()
@@ -115,10 +117,10 @@ struct BackstoreTests {
     @Test("a missing file is the kernel's own errno, read or written")
     func missing() throws {
         let (tree, backstore) = try Self.backstore([:])
-        let read = try #require(throws: ConfigFSError.self) { try backstore.size() }
+        let read = try #require(throws: KernelFileError.self) { try backstore.size() }
         #expect(
             read.description == "cannot read \(tree.path)/\(Self.device)/info: No such file or directory")
-        let written = try #require(throws: ConfigFSError.self) { try backstore.setBlocked(true, holding: Held()) }
+        let written = try #require(throws: KernelFileError.self) { try backstore.setBlocked(true, holding: Held()) }
         #expect(
             written.description
                 == "cannot write \"1\" to \(tree.path)/\(Self.device)/action/block_dev: No such file or directory")
@@ -133,7 +135,7 @@ struct BackstoreTests {
         try backstore.setTaskManagementNotices(false, holding: Held())
         #expect(tree.read("\(Self.device)/attrib/tmr_notification").starts(with: [0x30, 0x00]))
         let (_, old) = try Self.backstore([:])
-        let error = try #require(throws: ConfigFSError.self) {
+        let error = try #require(throws: KernelFileError.self) {
             try old.setTaskManagementNotices(true, holding: Held())
         }
         #expect(error.errno == .noSuchFileOrDirectory)
@@ -155,7 +157,7 @@ struct BackstoreTests {
         #expect(try old.commandRingMebibytes() == nil)
         #expect(try old.queueDepth() == nil)
         let (other, odd) = try Self.backstore(["attrib/max_data_area_mb": "4294967296\n"])
-        let error = try #require(throws: ConfigFSError.self) { try odd.dataAreaMebibytes() }
+        let error = try #require(throws: KernelFileError.self) { try odd.dataAreaMebibytes() }
         #expect(error.path == "\(other.path)/\(Self.device)/attrib/max_data_area_mb")
         #expect(error.errno == .ioError)
     }

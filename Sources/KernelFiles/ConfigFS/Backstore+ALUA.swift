@@ -3,15 +3,15 @@ import SystemPackage
 extension Backstore {
     /// Names of the device's target port groups in byte order, without `default_tg_pt_gp`: the kernel makes that one
     /// for every device and puts LUNs in it that nobody has grouped; the original leaves it out as well.
-    public func targetPortGroupNames() throws(ConfigFSError) -> [String] {
+    public func targetPortGroupNames() throws(KernelFileError) -> [String] {
         try directoryEntries(directory.appending("alua")).filter { $0 != "default_tg_pt_gp" }
     }
 
     /// All attributes of one group. Every one must be readable, as the original wants it: a group without a number
     /// has not been set up yet and fails here.
-    public func targetPortGroup(_ name: String) throws(ConfigFSError) -> TargetPortGroupAttributes {
+    public func targetPortGroup(_ name: String) throws(KernelFileError) -> TargetPortGroupAttributes {
         guard let directory = directory.appending("alua").adding(name) else {
-            throw ConfigFSError(
+            throw KernelFileError(
                 path: directory.appending("alua").string,
                 reason: .malformed(value: name, expected: "a group's name without /"))
         }
@@ -41,13 +41,13 @@ extension Backstore {
     /// - Throws: EINVAL where the group does not support the state.
     public func setAccessState(
         _ state: UInt8, _ status: TargetPortGroupAttributes.AccessStatus, of group: TargetPortGroupAttributes
-    ) throws(ConfigFSError) {
+    ) throws(KernelFileError) {
         guard let path = directory.appending("alua").adding(group.name) else { return }
         let files = GroupDirectory(path: path)
         guard group.accessType == .explicit else { return try files.set(state, status) }
         try files.file("alua_access_type").write("3")
-        let failure: ConfigFSError?
-        do throws(ConfigFSError) {
+        let failure: KernelFileError?
+        do throws(KernelFileError) {
             try files.set(state, status)
             failure = nil
         } catch {
@@ -59,7 +59,7 @@ extension Backstore {
 
     /// Every portal group that offers the device, in whatever group of ports: also in `default_tg_pt_gp`, where those are
     /// that nobody has grouped.
-    public func portalGroups() throws(ConfigFSError) -> [PortalGroup] {
+    public func portalGroups() throws(KernelFileError) -> [PortalGroup] {
         var groups: [PortalGroup] = []
         let alua = directory.appending("alua")
         for name in try directoryEntries(alua) {
@@ -79,14 +79,14 @@ private struct GroupDirectory {
 
     func file(_ name: String) -> AttributeFile { AttributeFile(path: path.appending(name)) }
 
-    func count(_ name: String) throws(ConfigFSError) -> UInt32 {
+    func count(_ name: String) throws(KernelFileError) -> UInt32 {
         try file(name).number(in: 0...UInt32(Int32.max))
     }
 
     /// The value whose words the kernel shows in `name`.
     func word<Value: Sendable>(
         _ name: String, _ values: [Value], _ words: KeyPath<Value, String>
-    ) throws(ConfigFSError) -> Value {
+    ) throws(KernelFileError) -> Value {
         let text = try file(name).text()
         guard let value = values.first(where: { $0[keyPath: words] == text }) else {
             let expected = values.map { $0[keyPath: words].debugDescription }.joined(separator: ", ")
@@ -95,7 +95,7 @@ private struct GroupDirectory {
         return value
     }
 
-    func supportedStates() throws(ConfigFSError) -> TargetPortGroupAttributes.SupportedStates {
+    func supportedStates() throws(KernelFileError) -> TargetPortGroupAttributes.SupportedStates {
         var states = TargetPortGroupAttributes.SupportedStates()
         states.activeOptimized = try file("alua_support_active_optimized").flag()
         states.activeNonOptimized = try file("alua_support_active_nonoptimized").flag()
@@ -109,21 +109,21 @@ private struct GroupDirectory {
 
     func set(
         _ state: UInt8, _ status: TargetPortGroupAttributes.AccessStatus
-    ) throws(ConfigFSError) {
+    ) throws(KernelFileError) {
         try file("alua_access_state").write("\(state)")
         try file("alua_access_status").write("\(status.rawValue)")
     }
 
-    func members() throws(ConfigFSError) -> [TargetPortGroupMember] {
+    func members() throws(KernelFileError) -> [TargetPortGroupMember] {
         let file = file("members")
         do {
             return try TargetPortGroupMember.list(file.bytes())
         } catch let error as TargetPortGroupMember.MalformedMember {
             throw file.malformed(error.line, expected: "<fabric>/<wwn>/tpgt_<tag>/<lun>")
-        } catch let error as ConfigFSError {
+        } catch let error as KernelFileError {
             throw error
         } catch {
-            throw ConfigFSError(path: path.string, reason: .unreadable(.ioError))
+            throw KernelFileError(path: path.string, reason: .unreadable(.ioError))
         }
     }
 }

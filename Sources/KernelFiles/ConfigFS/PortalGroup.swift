@@ -24,7 +24,7 @@ public struct PortalGroup: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(fabric)/\(wwn)/tpgt_\(tag)" }
 
     /// Whether the group serves initiators; nil where the fabric cannot switch it, or the group has gone.
-    public func isEnabled(in tree: ConfigFSTree) throws(ConfigFSError) -> Bool? {
+    public func isEnabled(in tree: ConfigFSTree) throws(KernelFileError) -> Bool? {
         do {
             return try file(in: tree).flag()
         } catch {
@@ -34,7 +34,7 @@ public struct PortalGroup: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Switches the group. Off logs every initiator out, and returns when all commands of all its LUNs have ended.
-    public func setEnabled(_ enabled: Bool, in tree: ConfigFSTree) throws(ConfigFSError) {
+    public func setEnabled(_ enabled: Bool, in tree: ConfigFSTree) throws(KernelFileError) {
         try file(in: tree).write(enabled ? "1" : "0")
     }
 

@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 
 /// One attribute of configfs or sysfs: a small file the kernel fills on read and parses on write.
@@ -9,27 +8,16 @@ struct AttributeFile {
     private static let longest = 1 << 20
 
     /// The whole file, whatever its length: the original stopped at 4096 bytes, and for integers at 16.
-    func bytes() throws(ConfigFSError) -> [UInt8] {
+    func bytes() throws(KernelFileError) -> [UInt8] {
         do {
-            let file = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
-            return try file.closeAfter {
-                var bytes: [UInt8] = []
-                let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
-                defer { chunk.deallocate() }
-                while bytes.count < Self.longest {
-                    let count = try file.read(into: chunk)
-                    if count == 0 { break }
-                    bytes += chunk.prefix(count)
-                }
-                return bytes
-            }
+            return try SmallFile.prefix(of: path, Self.longest)
         } catch {
-            throw ConfigFSError(path: path.string, reason: .unreadable(error as? Errno ?? .ioError))
+            throw KernelFileError(path: path.string, reason: .unreadable(error))
         }
     }
 
     /// The file as text without the line break at its end.
-    func text() throws(ConfigFSError) -> String {
+    func text() throws(KernelFileError) -> String {
         var bytes = try bytes()[...]
         while let last = bytes.last, last == 0 || last == UInt8(ascii: "\n") { bytes.removeLast() }
         return String(decoding: bytes, as: UTF8.self)
@@ -38,7 +26,7 @@ struct AttributeFile {
     /// The file as a decimal number within `range`.
     func number<Number: FixedWidthInteger & Sendable>(
         in range: ClosedRange<Number>
-    ) throws(ConfigFSError) -> Number {
+    ) throws(KernelFileError) -> Number {
         let text = try text()
         guard let number = Number(text), range.contains(number) else {
             throw malformed(text, expected: "a number from \(range.lowerBound) to \(range.upperBound)")
@@ -47,12 +35,12 @@ struct AttributeFile {
     }
 
     /// The file as the kernel shows a boolean: 0 or 1.
-    func flag() throws(ConfigFSError) -> Bool { try number(in: 0...1) == 1 }
+    func flag() throws(KernelFileError) -> Bool { try number(in: 0...1) == 1 }
 
     /// The file as a count that the kernel prints from 32 bits without a sign; nil where the kernel is too old to have
     /// the file.
-    func countIfPresent() throws(ConfigFSError) -> Int? {
-        do throws(ConfigFSError) {
+    func countIfPresent() throws(KernelFileError) -> Int? {
+        do throws(KernelFileError) {
             return try number(in: 0...Int(UInt32.max))
         } catch {
             guard case .unreadable(.noSuchFileOrDirectory) = error.reason else { throw error }
@@ -62,37 +50,29 @@ struct AttributeFile {
 
     /// Writes `value` and the NUL after it in one call, as the original does: the kernel's parsers take the write as
     /// it comes, so it must be neither split nor joined with another.
-    func write(_ value: String) throws(ConfigFSError) {
+    func write(_ value: String) throws(KernelFileError) {
         do {
             let file = try FileDescriptor.open(path, .writeOnly, options: .closeOnExec)
             let bytes = Array(value.utf8) + [0]
             let written = try file.closeAfter { try bytes.withUnsafeBytes { try file.write($0) } }
             if written < bytes.count { throw Errno.ioError }
         } catch {
-            throw ConfigFSError(path: path.string, reason: .refused(value: value, error as? Errno ?? .ioError))
+            throw KernelFileError(path: path.string, reason: .refused(value: value, error as? Errno ?? .ioError))
         }
     }
 
-    func malformed(_ value: String, expected: String) -> ConfigFSError {
-        ConfigFSError(path: path.string, reason: .malformed(value: value, expected: expected))
+    func malformed(_ value: String, expected: String) -> KernelFileError {
+        KernelFileError(path: path.string, reason: .malformed(value: value, expected: expected))
     }
 }
 
 /// The names in a directory in byte order, without `.` and `..`.
-func directoryEntries(_ path: FilePath) throws(ConfigFSError) -> [String] {
-    guard let stream = opendir(path.string) else {
-        throw ConfigFSError(path: path.string, reason: .unreadable(Errno(rawValue: errno)))
+func directoryEntries(_ path: FilePath) throws(KernelFileError) -> [String] {
+    do {
+        return try DirectoryReader.names(in: path)
+    } catch {
+        throw KernelFileError(path: path.string, reason: .unreadable(error))
     }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-        // SAFETY: d_name ends with a NUL inside the entry, which lives until the next readdir; the name is copied
-        // through the entry's own address because the imported 256-byte tuple may be longer than the entry.
-        let start = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
-        let name = String(cString: start.assumingMemoryBound(to: CChar.self))
-        if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
 }
 
 extension FilePath {

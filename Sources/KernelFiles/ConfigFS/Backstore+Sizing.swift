@@ -7,26 +7,26 @@ extension Backstore {
     /// whose data find no room in it wait in the kernel.
     ///
     /// `info` shows the same number as `MaxDataAreaMB`, behind the device's configuration, which is anybody's text.
-    public func dataAreaMebibytes() throws(ConfigFSError) -> Int? {
+    public func dataAreaMebibytes() throws(KernelFileError) -> Int? {
         try file("attrib", "max_data_area_mb").countIfPresent()
     }
 
     /// Pages in one block of the data area (`attrib/data_pages_per_blk`; 1 by default). A command's
     /// data take whole blocks.
-    public func pagesPerDataBlock() throws(ConfigFSError) -> Int? {
+    public func pagesPerDataBlock() throws(KernelFileError) -> Int? {
         try file("attrib", "data_pages_per_blk").countIfPresent()
     }
 
     /// Size of mailbox and command ring in MiB (`attrib/cmd_ring_size_mb`; 8 by default, which is
     /// the most).
-    public func commandRingMebibytes() throws(ConfigFSError) -> Int? {
+    public func commandRingMebibytes() throws(KernelFileError) -> Int? {
         try file("attrib", "cmd_ring_size_mb").countIfPresent()
     }
 
     /// Commands that the kernel calls the device's queue depth (`attrib/hw_queue_depth`; always 128). It tells
     /// initiators nothing and enforces nothing: how many commands come at once is for them and their transport to
     /// say.
-    public func queueDepth() throws(ConfigFSError) -> Int? {
+    public func queueDepth() throws(KernelFileError) -> Int? {
         try file("attrib", "hw_queue_depth").countIfPresent()
     }
 }

@@ -5,7 +5,7 @@ final class TemporaryTree {
     let path: String
 
     init(_ files: [String: String] = [:]) {
-        var template = Array("/tmp/configfs-test-XXXXXX".utf8CString)
+        var template = Array("/tmp/kernel-files-test-XXXXXX".utf8CString)
         path = template.withUnsafeMutableBufferPointer { name in
             guard let start = name.baseAddress, mkdtemp(start) != nil else { return "" }
             return String(cString: start)

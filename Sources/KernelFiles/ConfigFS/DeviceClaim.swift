@@ -8,13 +8,13 @@ public protocol DeviceClaim: Sendable {
 
 extension AttributeFile {
     /// As ``write(_:)``, while `claim` is held. - Throws: ENODEV, with nothing written, if it is not.
-    func write(_ value: String, holding claim: some DeviceClaim) throws(ConfigFSError) {
+    func write(_ value: String, holding claim: some DeviceClaim) throws(KernelFileError) {
         // The closure's error would be widened to any Error: a Result carries it through.
-        let result = claim.whileHeld { () -> Result<Void, ConfigFSError> in
-            Result { () throws(ConfigFSError) in try write(value) }
+        let result = claim.whileHeld { () -> Result<Void, KernelFileError> in
+            Result { () throws(KernelFileError) in try write(value) }
         }
         guard let result else {
-            throw ConfigFSError(
+            throw KernelFileError(
                 path: path.string, reason: .refused(value: value, .operationNotSupportedByDevice))
         }
         try result.get()

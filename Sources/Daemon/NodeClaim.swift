@@ -1,15 +1,17 @@
 internal import Glibc
+internal import KernelFiles
 internal import Synchronization
-public import SystemPackage
+internal import SystemPackage
+internal import TCMURing
 
 /// The right to serve one device: its UIO node, open.
 ///
 /// The kernel lets one process at a time have a node (tcmu_open: EBUSY), across all namespaces and whatever kind of daemon it
 /// is. So who has a claim is the only one at work on the device, and nobody else may touch its gate or its ring: what does that
 /// takes the claim as an argument. Rings come and go under one claim.
-public final class NodeClaim: Sendable {
+final class NodeClaim: Sendable {
     /// The device that the node was found to belong to, after it was open.
-    public let node: UIONode
+    let node: UIONode
     private let sysfs: FilePath
     private let held: Mutex<RingDescriptors?>
 
@@ -20,7 +22,7 @@ public final class NodeClaim: Sendable {
     ///   - open: opens the node; may block.
     /// - Throws: what `open` throws, EBUSY among it, and the same with the error of sysfs where that cannot be read; ``RingError/otherDevice(node:)`` where the node has another device by
     ///   now, or none.
-    public init(
+    init(
         _ node: UIONode, sysfs: FilePath, open: () throws(RingError) -> RingDescriptors
     ) throws(RingError) {
         self.node = node
@@ -42,7 +44,7 @@ public final class NodeClaim: Sendable {
 
     /// Lets go of the node; rings that were mapped keep it open until they are dropped. Nothing is written under this claim any
     /// more. May be called any number of times, and while another thread uses the claim.
-    public func release() {
+    func release() {
         let descriptors = held.withLock { held in
             defer { held = nil }
             return held
@@ -52,7 +54,7 @@ public final class NodeClaim: Sendable {
 
     /// Whether the node is certainly let go of, or its device removed. What cannot be found out, as by a process that has no
     /// descriptor left, is no sign that a device has gone. Never blocks for long.
-    public var isGone: Bool {
+    var isGone: Bool {
         // Under the lock, so that the descriptors stay what they are; poll does not wait here.
         guard held.withLock({ $0.map(isUnregistered) }) == false else { return true }
         if case .gone = identity { return true }
@@ -60,7 +62,7 @@ public final class NodeClaim: Sendable {
     }
 
     /// Runs `body` while the node is certainly held and is the device's. - Returns: nil, without having run it, if it is not.
-    public func whileHeld<Result>(_ body: () -> Result) -> Result? {
+    func whileHeld<Result>(_ body: () -> Result) -> Result? {
         guard let hold = hold() else { return nil }
         defer { hold.closeAll() }
         guard case .held = standing(of: hold) else { return nil }
@@ -69,7 +71,7 @@ public final class NodeClaim: Sendable {
 
     /// Maps the node's ring. - Throws: ``RingError/otherDevice(node:)`` if the node has been let go of, EMFILE if no descriptor
     /// is left.
-    public func mapRing(openLimit: Int) throws(RingError) -> CommandRing {
+    func mapRing(openLimit: Int) throws(RingError) -> CommandRing {
         guard let hold = hold() else {
             if isGone { throw .otherDevice(node: node.nodeName) }
             throw .open(path: node.nodeName, .tooManyOpenFiles)

@@ -1,7 +1,7 @@
 public import SystemPackage
 
 /// An attribute of the kernel's that could not be read, written or understood. Always names the file.
-public struct ConfigFSError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct KernelFileError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What went wrong.
     public enum Reason: Equatable, Sendable {
         /// The file could not be opened, read or listed.
