@@ -46,7 +46,7 @@ struct Load {
             contextSwitches: after.contextSwitches - before.contextSwitches)
     }
 
-    /// Sends `count` commands, `depth` at a time. - Returns: seconds it took.
+    /// Sends `count` commands, `depth` at a time. Returns seconds it took.
     private func drive<Backend: BlockBackend & ~Copyable>(_ rig: UnitRig<Backend>, count: Int) throws -> Double {
         let kernel = rig.kernel
         let places = Int(Load.span / 4096)

@@ -42,7 +42,7 @@ struct ExclusionGate {
         running.append(slot)
     }
 
-    /// A command has ended. - Returns: whether one that waits may have waited for it.
+    /// A command has ended. Returns whether one that waits may have waited for it.
     mutating func ended(_ slot: Int, slots: borrowing SlotTable) -> Bool {
         if let position = running.firstIndex(of: slot) {
             running.remove(at: position)
@@ -52,7 +52,7 @@ struct ExclusionGate {
         return waiting.contains { slots[$0].pointee.extent.overlaps(extent) }
     }
 
-    /// Puts a command at the end of the queue. - Returns: false if the queue has no room for it.
+    /// Puts a command at the end of the queue. Returns false if the queue has no room for it.
     mutating func wait(_ slot: Int, exclusive: Bool) -> Bool {
         guard !exclusive || exclusiveWaiting < Self.exclusiveLimit else { return false }
         if exclusive { exclusiveWaiting += 1 }

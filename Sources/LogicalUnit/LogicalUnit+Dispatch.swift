@@ -134,7 +134,7 @@ extension LogicalUnit where Backend: ~Copyable {
         slots.park(command, as: .inFlight)
     }
 
-    /// Takes the answers at the head of a chain that are for this unit. - Returns: the rest of the chain.
+    /// Takes the answers at the head of a chain that are for this unit. Returns the rest of the chain.
     mutating func takeCompletions(
         _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>? {

@@ -23,7 +23,7 @@ final class RadosContext: @unchecked Sendable {
     private let firstConnect = SharedAttempt()
     private let hasConnected = Atomic<Bool>(false)
 
-    /// A context for `client.<id>` that has read no configuration yet. - Throws: ENOMEM and the like.
+    /// A context for `client.<id>` that has read no configuration yet. Throws ENOMEM and the like.
     private init(id: String?) throws(BackendError) {
         var handle: rados_t?
         user = "client." + (id ?? "admin")
@@ -84,7 +84,7 @@ final class RadosContext: @unchecked Sendable {
         textBuffer(4096) { rados_conf_get(root, name, $0, $1) }
     }
 
-    /// Sets option `name`. - Throws: ENOENT for an unknown name, EINVAL for a value it does not take.
+    /// Sets option `name`. Throws ENOENT for an unknown name, EINVAL for a value it does not take.
     func set(_ name: String, _ value: String) throws(BackendError) {
         let code = rados_conf_set(root, name, value)
         guard code < 0 else { return }

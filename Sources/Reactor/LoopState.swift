@@ -247,7 +247,7 @@ struct LoopState: ~Copyable {
         if unit.ringDescriptor >= 0 { poller.remove(unit.ringDescriptor) }
     }
 
-    /// Gives the unit a turn. - Returns: false if it is not attached.
+    /// Gives the unit a turn. Returns false if it is not attached.
     mutating func markReady(_ unit: any ServiceableUnit) -> Bool {
         guard let seat = seat(of: unit) else { return false }
         markDue(seat)

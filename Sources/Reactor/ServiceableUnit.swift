@@ -20,14 +20,14 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     /// The kernel signalled the ring, or, with `failed`, that its side is gone (uio_poll after the device went).
     func ringSignalled(failed: Bool)
 
-    /// Takes the answers at the head of a chain that belong to this unit. - Returns: the rest of the chain.
+    /// Takes the answers at the head of a chain that belong to this unit. Returns the rest of the chain.
     ///
     /// - Parameter now: coarse milliseconds, read once per pass of the loop.
     func takeCompletions(
         _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>?
 
-    /// One turn: takes commands, submits, collects, publishes, rings. - Returns: what comes next.
+    /// One turn: takes commands, submits, collects, publishes, rings. Returns what comes next.
     ///
     /// - Parameter now: coarse milliseconds, read once per pass of the loop.
     func service(now: Int64) -> ServiceResult
@@ -41,7 +41,9 @@ public protocol ServiceableUnit: AnyObject, Sendable {
     /// True while commands are in flight for which a time limit or a wait for identity runs.
     var watchesDeadlines: Bool { get }
 
-    /// Looks for commands that take too long. - Parameter now: coarse milliseconds.
+    /// Looks for commands that take too long.
+    ///
+    /// - Parameter now: coarse milliseconds.
     func checkDeadlines(now: Int64)
 }
 

@@ -162,7 +162,9 @@ public struct CommandRing: ~Copyable {
         }
     }
 
-    /// Copies the CDB of an entry just taken into `buffer`. - Returns: bytes copied.
+    /// Copies the CDB of an entry just taken into `buffer`.
+    ///
+    /// - Returns: bytes copied.
     ///
     /// The entry does not say how long its CDB is; what follows the CDB up to the entry's end may come along.
     @inline(__always)

@@ -16,7 +16,9 @@ public enum FuzzCorpus {
         FilePath(#filePath).removingLastComponent().appending("../../Tests/Fuzz/corpus").appending(target)
     }
 
-    /// The inputs of a target, by name. - Throws: what the reading of the folder and of its files says.
+    /// The inputs of a target, by name.
+    ///
+    /// - Throws: what the reading of the folder and of its files says.
     public static func inputs(_ target: String) throws(Errno) -> [Input] {
         let folder = folder(target)
         return try DirectoryReader.names(in: folder).filter { !$0.hasPrefix(".") }.map { name throws(Errno) in

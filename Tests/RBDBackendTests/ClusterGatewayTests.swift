@@ -49,7 +49,7 @@ final class Calls: Sendable {
     }
 }
 
-/// Waits until `condition` holds. - Returns: false after a minute.
+/// Waits until `condition` holds. Returns false after a minute.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     for _ in 0..<6000 {
         if try condition() { return true }

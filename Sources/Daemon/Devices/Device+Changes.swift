@@ -10,7 +10,7 @@ internal import TCMUNetlink
 
 /// What the kernel wants changed of a device at work.
 extension Device {
-    /// A setting is to change. - Returns: what the kernel is told.
+    /// A setting is to change. Returns what the kernel is told.
     func reconfigure(_ change: DeviceChange) async -> Errno? {
         switch change {
         case .size(let bytes) where bytes == openedBytes: return nil

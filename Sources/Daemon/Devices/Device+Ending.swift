@@ -121,7 +121,7 @@ extension Device {
         return await loop.run(unit) { unit.isQuiet } ?? true
     }
 
-    /// Takes no more commands and waits for those in flight. - Returns: false if some are left at the limit.
+    /// Takes no more commands and waits for those in flight. Returns false if some are left at the limit.
     func drain(atMost limit: Duration) async -> Bool {
         guard let unit, let loop else { return true }
         await loop.run(unit) { unit.stopTaking() }
@@ -150,7 +150,7 @@ extension Device {
         endEvents()
     }
 
-    /// As `closeUnit`, but waits no longer than `limit`. - Returns: false if it is not closed by then.
+    /// As `closeUnit`, but waits no longer than `limit`. Returns false if it is not closed by then.
     private func closeUnit(atMost limit: Duration) async -> Bool {
         Task(executorPreference: ControlThread.shared) { await self.closeUnit() }
         return await BlockingCall.wait(atMost: limit) { await self.life.state == .gone }

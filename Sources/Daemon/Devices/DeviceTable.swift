@@ -66,7 +66,7 @@ actor DeviceTable {
         return true
     }
 
-    /// Handles one event. - Returns: true if events were lost and the kernel's waiters must be released.
+    /// Handles one event. Returns true if events were lost and the kernel's waiters must be released.
     func handle(_ event: TCMUEvent) -> Bool {
         switch event {
         case .added(let announced): added(announced)

@@ -39,7 +39,7 @@ struct NetlinkGate: Sendable {
         return true
     }
 
-    /// Lets further events fail with EAGAIN while the daemon stops. - Returns: what ``open(_:)`` takes; nil if that was not done.
+    /// Lets further events fail with EAGAIN while the daemon stops. Returns what ``open(_:)`` takes; nil if that was not done.
     func shut(own: Set<UInt32>) -> SoleDaemon? {
         guard let sole = proof(nodes(), own) else { return nil }
         set(blocked: true, sole)

@@ -61,7 +61,7 @@ final class NodeClaim: Sendable {
         return false
     }
 
-    /// Runs `body` while the node is certainly held and is the device's. - Returns: nil, without having run it, if it is not.
+    /// Runs `body` while the node is certainly held and is the device's. Returns nil, without having run it, if it is not.
     func whileHeld<Result>(_ body: () -> Result) -> Result? {
         guard let hold = hold() else { return nil }
         defer { hold.closeAll() }
@@ -69,8 +69,8 @@ final class NodeClaim: Sendable {
         return body()
     }
 
-    /// Maps the node's ring. - Throws: ``RingError/otherDevice(node:)`` if the node has been let go of, EMFILE if no descriptor
-    /// is left.
+    /// Maps the node's ring. Throws ``RingError/otherDevice(node:)`` if the node has been let go of, EMFILE if no descriptor is
+    /// left.
     func mapRing(openLimit: Int) throws(RingError) -> CommandRing {
         guard let hold = hold() else {
             if isGone { throw .otherDevice(node: node.nodeName) }

@@ -40,7 +40,7 @@ struct KeptFile: Sendable {
         return lines.firstIndex { bytes.elementsEqual("\(header)\($0)\n".utf8) }
     }
 
-    /// Keeps a line, whole or not at all. - Returns: the file, which may be removed when the device has gone.
+    /// Keeps a line, whole or not at all. Returns the file, which may be removed when the device has gone.
     func write(_ line: String) throws(Errno) -> FilePath {
         guard let path, let header else { throw .noSuchFileOrDirectory }
         // It is there already nearly always; what else keeps it from being made keeps the file from it too.

@@ -28,7 +28,7 @@ struct ModeStore: Sendable {
         return kept.read(among: all.map(Self.line)).map { all[$0] }
     }
 
-    /// Keeps parameters, whole or not at all. - Returns: the file, which may be removed when the device has gone.
+    /// Keeps parameters, whole or not at all. Returns the file, which may be removed when the device has gone.
     func write(_ parameters: ModeParameters) throws(Errno) -> FilePath { try kept.write(Self.line(parameters)) }
 
     /// Forgets what is kept of devices that are no more.

@@ -10,7 +10,7 @@ struct PortalGroupJournal: Sendable {
 
     private static let prefix = "portal-group,"
 
-    /// Notes a group. - Throws: if it cannot be noted.
+    /// Notes a group. Throws if it cannot be noted.
     func add(_ group: PortalGroup) throws(KernelFileError) {
         let path = file(of: group)
         // It is there already nearly always; what else keeps it from being made keeps the file from it too.

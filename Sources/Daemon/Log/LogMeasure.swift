@@ -47,12 +47,12 @@ struct LogMeasure {
         return isFirst ? .leaveOutFirst(until: max(now, window.begin + Self.window)) : .leaveOut
     }
 
-    /// Ends a kind's window. - Returns: how many lines it has not.
+    /// Ends a kind's window. Returns how many lines it has not.
     mutating func close(_ line: UnitEvent.Line) -> Int {
         windows.removeValue(forKey: line)?.missed ?? 0
     }
 
-    /// Ends all of them. - Returns: the kinds with lines left out, and how many.
+    /// Ends all of them. Returns the kinds with lines left out, and how many.
     mutating func closeAll() -> [(line: UnitEvent.Line, missed: Int)] {
         UnitEvent.Line.allCases.compactMap { line in
             let missed = close(line)

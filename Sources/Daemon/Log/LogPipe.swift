@@ -75,8 +75,9 @@ public final class LogPipe: TextOutputStream, Sendable {
         if mustWake { wake?.raise() }
     }
 
-    /// Waits until all is written, but no longer than `limit`, and not for a reader that has gone. - Returns: false if it took too
-    /// long.
+    /// Waits until all is written, but no longer than `limit`, and not for a reader that has gone.
+    ///
+    /// - Returns: false if it took too long.
     @discardableResult
     public func flush(within limit: Duration) -> Bool {
         let end = ContinuousClock.now + limit
@@ -151,7 +152,7 @@ public final class LogPipe: TextOutputStream, Sendable {
         Array("\(lost) lines of the log are lost: they could not be written, or came faster than they were\n".utf8)
     }
 
-    /// Writes all of `bytes`. - Returns: how many lines, whole or in part, could not be, and why.
+    /// Writes all of `bytes`. Returns how many lines, whole or in part, could not be, and why.
     private func put(_ bytes: ArraySlice<UInt8>) -> (missing: Int, failure: Errno?) {
         var rest = bytes
         while !rest.isEmpty {

@@ -91,7 +91,7 @@ enum ResourceLimit: CaseIterable, Sendable {
         return clinux_get_limit(kernelName, &soft, &hard) == 0 ? (soft, hard) : nil
     }
 
-    /// Raises the soft limit to the hard one. - Returns: nil where there was nothing to raise.
+    /// Raises the soft limit to the hard one. Returns nil where there was nothing to raise.
     func raise() -> RaisedLimit? {
         guard let (soft, hard) = values, soft < hard, clinux_raise_limit(kernelName) == 0 else { return nil }
         return RaisedLimit(limit: self, from: soft, to: hard)

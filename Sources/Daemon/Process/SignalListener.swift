@@ -14,7 +14,7 @@ final class SignalListener: Sendable {
     let statusRequests: AsyncStream<Void>
     private let statusAsked: AsyncStream<Void>.Continuation
 
-    /// Ready to hear what ``SignalRule/enforce()`` has blocked. - Throws: EMFILE, ENFILE, ENOMEM.
+    /// Ready to hear what ``SignalRule/enforce()`` has blocked. Throws EMFILE, ENFILE, ENOMEM.
     init(logger: Logger) throws(Errno) {
         descriptor = clinux_signal_descriptor(SignalRule.requests, Int32(SignalRule.requests.count))
         guard descriptor >= 0 else { throw Errno(rawValue: -descriptor) }
@@ -26,7 +26,7 @@ final class SignalListener: Sendable {
         close(descriptor)
     }
 
-    /// Waits before there is anything to stop. - Returns: true as soon as a stop is asked for.
+    /// Waits before there is anything to stop. Returns true as soon as a stop is asked for.
     func isStopAsked(within limit: Duration) async -> Bool {
         let end = ContinuousClock.now + limit
         while case let left = end - .now, left > .zero {
@@ -40,7 +40,9 @@ final class SignalListener: Sendable {
         return false
     }
 
-    /// Listens until the task is cancelled. - Parameter stop: called once, however often the daemon is asked to stop.
+    /// Listens until the task is cancelled.
+    ///
+    /// - Parameter stop: called once, however often the daemon is asked to stop.
     func listen(stop: @Sendable () async -> Void) async {
         var stopping: ContinuousClock.Instant?
         while !Task.isCancelled {

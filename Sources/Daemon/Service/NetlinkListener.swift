@@ -18,7 +18,7 @@ final class NetlinkListener: Sendable {
     /// Everything that had arrived when it was stopped is in the stream.
     var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
-    /// Starts listening. - Throws: EMFILE, ENFILE, ENOMEM.
+    /// Starts listening. Throws EMFILE, ENFILE, ENOMEM.
     init(_ session: NetlinkSession, logger: Logger) throws(Errno) {
         (events, sink) = AsyncStream.makeStream()
         stopSignal = eventfd(0, CInt(EFD_CLOEXEC))

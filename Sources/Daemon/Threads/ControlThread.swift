@@ -67,7 +67,7 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
         change { state in state.jobs.append(job) }
     }
 
-    /// As `Task.sleep(for:)`. - Throws: if the task is cancelled.
+    /// As `Task.sleep(for:)`. Throws if the task is cancelled.
     static func sleep(for length: Duration) async throws {
         guard let shared else { return try await Task.sleep(for: length) }
         await shared.sleep(until: .now + length)
@@ -75,7 +75,7 @@ final class ControlThread: TaskExecutor, @unchecked Sendable {
     }
 
     /// Waits until one of `descriptors` is ready for poll(2)'s events, but no longer than `limit`, or until the task is
-    /// cancelled. May return early. - Returns: false if there is no control thread to wait on.
+    /// cancelled. May return early. Returns false if there is no control thread to wait on.
     static func wait(
         for descriptors: [(descriptor: CInt, events: Int16)], atMost limit: Duration?
     ) async -> Bool {

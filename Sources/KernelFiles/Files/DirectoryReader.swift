@@ -3,7 +3,9 @@ public import SystemPackage
 
 /// The one reader of directories in this package.
 public enum DirectoryReader {
-    /// The names in a directory in byte order, without `.` and `..`. - Throws: what opendir(3) says.
+    /// The names in a directory in byte order, without `.` and `..`.
+    ///
+    /// - Throws: what opendir(3) says.
     public static func names(in directory: FilePath) throws(Errno) -> [String] {
         guard let stream = opendir(directory.string) else { throw Errno(rawValue: errno) }
         defer { closedir(stream) }

@@ -18,7 +18,9 @@ public struct SmallFile: ~Copyable {
     private let descriptor: CInt
     private let status: stat
 
-    /// Opens a file for reading. - Throws: what open(2) says, and what ``Kind`` adds to it.
+    /// Opens a file for reading.
+    ///
+    /// - Throws: what open(2) says, and what ``Kind`` adds to it.
     public init(_ path: FilePath, _ kind: Kind = .any) throws(Errno) {
         let flags =
             switch kind {
@@ -51,7 +53,9 @@ public struct SmallFile: ~Copyable {
     /// Whether users other than owner and group may read it.
     public var isWorldReadable: Bool { status.st_mode & S_IROTH != 0 }
 
-    /// Reads on until `buffer` is full or the file ends. - Returns: how many bytes were read.
+    /// Reads on until `buffer` is full or the file ends.
+    ///
+    /// - Returns: how many bytes were read.
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         var count = 0
         while count < buffer.count {
@@ -88,7 +92,9 @@ public struct SmallFile: ~Copyable {
         return bytes
     }
 
-    /// The whole file. - Throws: EFBIG if it has more than `limit` bytes.
+    /// The whole file.
+    ///
+    /// - Throws: EFBIG if it has more than `limit` bytes.
     public static func bytes(of path: FilePath, atMost limit: Int, _ kind: Kind = .any) throws(Errno) -> [UInt8] {
         let bytes = try prefix(of: path, limit + 1, kind)
         guard bytes.count <= limit else { throw .fileTooLarge }
