@@ -5,7 +5,6 @@ public struct FactsRequest: Sendable, Equatable, BitwiseCopyable {
     /// Whether somebody has to know whom LIO excludes (``BackstoreFacts/exclusion``), which is dear to find out.
     public var wantsExclusion: Bool
 
-    /// A question from its parts.
     public init(number: UInt64, wantsExclusion: Bool) {
         self.number = number
         self.wantsExclusion = wantsExclusion

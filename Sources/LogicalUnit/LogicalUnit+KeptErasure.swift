@@ -8,7 +8,6 @@ public struct KeptErasure: Sendable, Equatable {
     /// AUSE: EXIT FAILURE MODE ends its failure.
     public let mayExit: Bool
 
-    /// An erasure from its parts.
     public init(isSanitize: Bool, mayExit: Bool) {
         (self.isSanitize, self.mayExit) = (isSanitize, mayExit)
     }

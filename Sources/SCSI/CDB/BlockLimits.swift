@@ -11,7 +11,7 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         /// UNMAP GRANULARITY ALIGNMENT: the LBA of the first aligned block; 31 bits.
         public var alignment: UInt32
 
-        /// Limits from their parts; four descriptors as the original.
+        /// Four descriptors, as the original has.
         public init(
             maximumBlocks: UInt32, maximumDescriptors: UInt32 = 4, granularity: UInt32, alignment: UInt32
         ) {
@@ -39,7 +39,6 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
         /// field for it: ``maximumBlocks`` divides it, and ``alignmentBlocks`` is the same.
         public var windowBlocks: UInt64
 
-        /// Limits from their parts.
         public init(
             maximumBlocks: UInt32, alignmentBlocks: UInt32 = 0, granularityBlocks: UInt32 = 0,
             naturalBlocks: UInt32 = 0, windowBlocks: UInt64 = 0
@@ -69,7 +68,7 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
     /// The limits of WRITE ATOMIC, or `nil` where the unit does not serve it.
     public var atomic: Atomic?
 
-    /// Limits from their parts; the defaults are what the original advertises for every unit.
+    /// The defaults are what the original advertises for every unit.
     public init(
         maximumTransferBlocks: UInt32, optimalTransferBlocks: UInt32, optimalTransferGranularity: UInt16 = 0,
         maximumPrefetchBlocks: UInt32 = 0, maximumCompareAndWriteBlocks: UInt8 = 1,
@@ -118,7 +117,6 @@ public struct ProvisioningFlags: Sendable, Equatable, BitwiseCopyable {
     /// LBPRZ: an unmapped block reads as zeros.
     public var lbprz: Bool
 
-    /// Flags from their parts.
     public init(lbpu: Bool, lbpws: Bool, lbpws10: Bool, lbprz: Bool) {
         self.lbpu = lbpu
         self.lbpws = lbpws

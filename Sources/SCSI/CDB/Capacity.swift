@@ -8,7 +8,6 @@ public struct Capacity: Sendable, Equatable, BitwiseCopyable {
     /// 0...15.
     public var physicalExponent: UInt8
 
-    /// A capacity from its parts.
     public init(blocks: UInt64, blockSize: UInt32, physicalExponent: UInt8 = 0) {
         self.blocks = blocks
         self.blockSize = blockSize

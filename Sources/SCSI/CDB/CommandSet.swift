@@ -16,7 +16,6 @@ public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
     /// ORWRITE: it is, too.
     public var orWrite: Bool
 
-    /// A set from its parts.
     public init(
         unmap: Bool = true, writeAtomic: Bool = true, blockErase: Bool = true, cryptographicErase: Bool = true,
         compareAndWrite: Bool = true, orWrite: Bool = true

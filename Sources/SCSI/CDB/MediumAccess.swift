@@ -12,7 +12,6 @@ public struct MediumAccess: Sendable, Equatable, BitwiseCopyable {
     /// (INQUIRY: PROTECT = 0) and refuses any other value.
     public var protect: UInt8
 
-    /// An access from its parts.
     public init(lba: UInt64, blocks: UInt32, fua: Bool = false, dpo: Bool = false, protect: UInt8 = 0) {
         self.lba = lba
         self.blocks = blocks
@@ -73,7 +72,6 @@ public struct SynchronizeCache: Sendable, Equatable, BitwiseCopyable {
     /// IMMED: status may come before the data is safe. A target may always wait, and should.
     public var immediate: Bool
 
-    /// A command from its parts.
     public init(lba: UInt64, blocks: UInt32, immediate: Bool = false) {
         self.lba = lba
         self.blocks = blocks
@@ -109,7 +107,6 @@ public struct CompareAndWrite: Sendable, Equatable, BitwiseCopyable {
     /// DPO.
     public var dpo: Bool
 
-    /// A command from its parts.
     public init(lba: UInt64, blocks: UInt8, fua: Bool = false, dpo: Bool = false) {
         self.lba = lba
         self.blocks = blocks

@@ -11,7 +11,6 @@ public struct FormatUnit: Sendable, Equatable, BitwiseCopyable {
     /// FFMT is 01b: the blocks need not be written.
     public var fast: Bool
 
-    /// A command from its parts.
     public init(
         longList: Bool = false, hasParameterList: Bool = false, completeList: Bool = false,
         defectListFormat: UInt8 = 0, fast: Bool = false

@@ -5,7 +5,6 @@ public struct GetLBAStatus: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(lba: UInt64, allocationLength: UInt32) {
         self.lba = lba
         self.allocationLength = allocationLength
@@ -37,7 +36,6 @@ public struct GetLBAStatus: Sendable, Equatable, BitwiseCopyable {
         /// Mapped, or else deallocated.
         public var isMapped: Bool
 
-        /// A descriptor from its parts.
         public init(range: BlockRange, isMapped: Bool) {
             self.range = range
             self.isMapped = isMapped

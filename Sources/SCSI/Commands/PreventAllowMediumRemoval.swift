@@ -3,7 +3,6 @@ public struct PreventAllowMediumRemoval: Sendable, Equatable, BitwiseCopyable {
     /// PREVENT: the medium shall not be removed.
     public var prevent: Bool
 
-    /// A command from its parts.
     public init(prevent: Bool) {
         self.prevent = prevent
     }

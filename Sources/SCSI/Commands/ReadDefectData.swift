@@ -12,7 +12,6 @@ public struct ReadDefectData: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(
         form: CDBForm, primaryList: Bool = false, grownList: Bool = false, format: UInt8 = 0,
         allocationLength: UInt32

@@ -38,7 +38,6 @@ extension ReportSupportedOperationCodes {
         /// EXTENDED COPY and RECEIVE COPY RESULTS are answered: the unit has a name that a copy's list can give.
         public var thirdPartyCopy: Bool
 
-        /// Surroundings from their parts.
         public init(
             targetPortGroups: Bool = true, setTargetPortGroups: Bool = true, reservations: Bool = true,
             thirdPartyCopy: Bool = true

@@ -23,7 +23,6 @@ public struct ReportSupportedOperationCodes: Sendable, Equatable, BitwiseCopyabl
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(
         options: Options, timeouts: Bool = false, operationCode: UInt8 = 0, serviceAction: UInt16 = 0,
         allocationLength: UInt32
@@ -50,7 +49,6 @@ public struct ReportSupportedTaskManagementFunctions: Sendable, Equatable, Bitwi
     /// ALLOCATION LENGTH, in bytes; four at least.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(extended: Bool = false, allocationLength: UInt32) {
         self.extended = extended
         self.allocationLength = allocationLength

@@ -5,7 +5,6 @@ public struct RequestSense: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt8
 
-    /// A command from its parts.
     public init(descriptorFormat: Bool = false, allocationLength: UInt8) {
         self.descriptorFormat = descriptorFormat
         self.allocationLength = allocationLength

@@ -9,7 +9,6 @@ public struct Sanitize: Sendable, Equatable, BitwiseCopyable {
     /// PARAMETER LIST LENGTH, in bytes.
     public var parameterListLength: UInt16
 
-    /// A command from its parts.
     public init(
         action: SanitizeAction, immediate: Bool = false, allowUnrestrictedExit: Bool = false,
         parameterListLength: UInt16 = 0

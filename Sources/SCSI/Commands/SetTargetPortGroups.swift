@@ -3,7 +3,6 @@ public struct SetTargetPortGroups: Sendable, Equatable, BitwiseCopyable {
     /// PARAMETER LIST LENGTH, in bytes; zero is GOOD and changes nothing.
     public var parameterListLength: UInt32
 
-    /// A command from its parts.
     public init(parameterListLength: UInt32) {
         self.parameterListLength = parameterListLength
     }
@@ -30,7 +29,6 @@ public struct TargetPortGroupRequests: Sendable, Equatable {
         /// The byte of the parameter list at which the descriptor starts, for a field pointer.
         public var offset: UInt16
 
-        /// A request from its parts.
         public init(state: UInt8, group: UInt16, offset: UInt16) {
             self.state = state
             self.group = group

@@ -7,7 +7,6 @@ public struct StartStopUnit: Sendable, Equatable, BitwiseCopyable {
     /// LOEJ: load the medium, which is always loaded.
     public var loadEject: Bool
 
-    /// A command from its parts.
     public init(immediate: Bool = false, noFlush: Bool = false, loadEject: Bool = false) {
         self.immediate = immediate
         self.noFlush = noFlush

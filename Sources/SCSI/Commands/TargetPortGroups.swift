@@ -5,7 +5,6 @@ public struct ReportTargetPortGroups: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(extendedHeader: Bool = false, allocationLength: UInt32) {
         self.extendedHeader = extendedHeader
         self.allocationLength = allocationLength
@@ -57,7 +56,6 @@ public struct TargetPortGroupDescription: Sendable, Equatable {
     /// RELATIVE TARGET PORT IDENTIFIER of each port; 255 are described, further ones are left out.
     public var relativePortIdentifiers: [UInt16]
 
-    /// A description from its parts.
     public init(
         preferred: Bool, state: UInt8, supportedStates: UInt8, identifier: UInt16, status: UInt8,
         relativePortIdentifiers: [UInt16]

@@ -3,7 +3,6 @@ public struct UnmapCommand: Sendable, Equatable, BitwiseCopyable {
     /// PARAMETER LIST LENGTH, in bytes; zero is GOOD and unmaps nothing.
     public var parameterListLength: UInt16
 
-    /// A command from its parts.
     public init(parameterListLength: UInt16) {
         self.parameterListLength = parameterListLength
     }

@@ -19,7 +19,6 @@ public struct Verify: Sendable, Equatable, BitwiseCopyable {
     /// DPO: a hint.
     public var dpo: Bool
 
-    /// A command from its parts.
     public init(lba: UInt64, blocks: UInt32, byteCheck: ByteCheck = .none, dpo: Bool = false) {
         self.lba = lba
         self.blocks = blocks
@@ -78,7 +77,6 @@ public struct Prefetch: Sendable, Equatable, BitwiseCopyable {
     /// IMMED: status may come before the blocks do.
     public var immediate: Bool
 
-    /// A command from its parts.
     public init(lba: UInt64, blocks: UInt32, immediate: Bool = false) {
         self.lba = lba
         self.blocks = blocks

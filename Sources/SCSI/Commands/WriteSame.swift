@@ -12,7 +12,6 @@ public struct WriteSame: Sendable, Equatable, BitwiseCopyable {
     /// Which form this is: LBPWS and LBPWS10 are two flags.
     public var form: CDBForm
 
-    /// A command from its parts.
     public init(lba: UInt64, blocks: UInt32, unmap: Bool = false, noDataOut: Bool = false, form: CDBForm) {
         self.lba = lba
         self.blocks = blocks

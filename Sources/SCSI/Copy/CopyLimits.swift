@@ -17,8 +17,6 @@ public struct CopyLimits: Sendable, Equatable, BitwiseCopyable {
     /// DATA SEGMENT GRANULARITY: segments are multiples of `2^n` bytes, the unit's blocks.
     public var segmentGranularity: UInt8
 
-    /// Limits from their parts.
-    ///
     /// The original takes two units and a single segment, and the same lengths. ESXi sends several segments to whoever
     /// takes them. The length of the list has to leave room for a descriptor more than the counts allow: such a list
     /// is refused for its count, and only one longer still for its length.

@@ -25,7 +25,6 @@ public struct CopyStatus: Sendable, Equatable {
     /// TRANSFER COUNT: the bytes written so far.
     public var bytes: UInt64
 
-    /// A status from its parts.
     public init(
         listIdentifier: UInt32, form: ExtendedCopy.ListIdentifierLength, state: State = .inForeground,
         segments: UInt16 = 0, bytes: UInt64 = 0

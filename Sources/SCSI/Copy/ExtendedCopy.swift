@@ -13,7 +13,6 @@ public struct ExtendedCopy: Sendable, Equatable, BitwiseCopyable {
     /// PARAMETER LIST LENGTH, in bytes; zero copies nothing and is GOOD.
     public var parameterListLength: UInt32
 
-    /// A command from its parts.
     public init(form: ListIdentifierLength, parameterListLength: UInt32) {
         self.form = form
         self.parameterListLength = parameterListLength
@@ -33,7 +32,6 @@ public struct ReceiveCopyResults: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt32
 
-    /// A command from its parts.
     public init(action: ThirdPartyCopyIn, listIdentifier: UInt32 = 0, allocationLength: UInt32) {
         self.action = action
         self.listIdentifier = listIdentifier

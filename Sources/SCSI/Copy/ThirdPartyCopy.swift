@@ -24,7 +24,6 @@ public struct ThirdPartyCopy: Sendable, Equatable {
     /// DATA SEGMENT GRANULARITY: a segment is a multiple of `2^granularity` bytes.
     public var segmentGranularity: UInt8
 
-    /// Limits from their parts.
     public init(
         maximumCSCDDescriptors: UInt16, maximumSegmentDescriptors: UInt16, maximumDescriptorListBytes: UInt32,
         maximumInlineDataBytes: UInt32 = 0, descriptorTypes: [UInt8], wellKnownCSCDs: [UInt16] = [],

@@ -5,7 +5,6 @@ public struct Inquiry: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt16
 
-    /// A command from its parts.
     public init(vitalProductPage: UInt8? = nil, allocationLength: UInt16) {
         self.vitalProductPage = vitalProductPage
         self.allocationLength = allocationLength
@@ -44,7 +43,6 @@ public struct StandardInquiry: Sendable, Equatable, BitwiseCopyable {
     /// 3PC: the original always says that it serves EXTENDED COPY.
     public var thirdPartyCopy: Bool
 
-    /// Data from its parts.
     public init(targetPortGroupSupport: TargetPortGroupSupport, thirdPartyCopy: Bool = true) {
         self.targetPortGroupSupport = targetPortGroupSupport
         self.thirdPartyCopy = thirdPartyCopy

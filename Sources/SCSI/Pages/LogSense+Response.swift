@@ -8,7 +8,6 @@ public struct ProvisioningSpace: Sendable, Equatable, BitwiseCopyable {
     /// THRESHOLD EXPONENT, as in VPD page B2h: counts go out in units of `2^exponent` blocks.
     public var thresholdExponent: UInt8
 
-    /// Space from its parts.
     public init(availableBlocks: UInt64? = nil, usedBlocks: UInt64? = nil, thresholdExponent: UInt8) {
         self.availableBlocks = availableBlocks
         self.usedBlocks = usedBlocks

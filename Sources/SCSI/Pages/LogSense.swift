@@ -11,7 +11,6 @@ public struct LogSense: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes.
     public var allocationLength: UInt16
 
-    /// A command from its parts.
     public init(
         pageControl: UInt8 = 1, pageCode: UInt8, subpageCode: UInt8 = 0, parameterPointer: UInt16 = 0,
         allocationLength: UInt16

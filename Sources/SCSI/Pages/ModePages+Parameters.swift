@@ -7,7 +7,6 @@ public struct ModeParameters: Sendable, Equatable, BitwiseCopyable {
     /// D_SENSE.
     public var descriptorSense: Bool
 
-    /// Parameters from their parts.
     public init(writeCacheEnabled: Bool, softwareWriteProtect: Bool, descriptorSense: Bool) {
         self.writeCacheEnabled = writeCacheEnabled
         self.softwareWriteProtect = softwareWriteProtect

@@ -70,7 +70,6 @@ public struct ModePages: Sendable, Equatable, BitwiseCopyable {
         /// THRESHOLD EXPONENT, as in VPD page B2h.
         public var exponent: UInt8
 
-        /// A threshold from its parts.
         public init(resource: Resource, blocks: UInt64, exponent: UInt8) {
             self.resource = resource
             self.blocks = blocks

@@ -23,7 +23,6 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     /// ALLOCATION LENGTH, in bytes; zero is GOOD and moves no data.
     public var allocationLength: UInt16
 
-    /// A command from its parts.
     public init(
         form: CDBForm, descriptor: ModeBlockDescriptor? = nil, pageControl: PageControl = .current,
         pageCode: UInt8, subpageCode: UInt8 = 0, allocationLength: UInt16
@@ -62,7 +61,6 @@ public struct ModeSelect: Sendable, Equatable, BitwiseCopyable {
     /// PARAMETER LIST LENGTH, in bytes; zero is GOOD and changes nothing.
     public var parameterListLength: UInt16
 
-    /// A command from its parts.
     public init(form: CDBForm, parameterListLength: UInt16) {
         self.form = form
         self.parameterListLength = parameterListLength

@@ -19,7 +19,6 @@ public struct UnitIdentity: Sendable, Equatable {
         /// The tag of the fabric's portal group: the number in `tpgt_1`.
         public var portalGroupTag: UInt16
 
-        /// A port from its parts.
         public init(
             relativeIdentifier: UInt16, protocolIdentifier: UInt8, targetPortGroup: UInt16, targetName: String,
             portalGroupTag: UInt16
@@ -41,7 +40,6 @@ public struct UnitIdentity: Sendable, Equatable {
     /// The port, if one is known.
     public var port: Port?
 
-    /// An identity from its parts.
     public init(serial: String, configString: String, port: Port? = nil) {
         self.serial = serial
         self.configString = configString

@@ -34,7 +34,6 @@ public struct VitalProductData: Sendable, Equatable {
     /// What page 8Fh says, or `nil` where there is no such page.
     public var thirdPartyCopy: ThirdPartyCopy?
 
-    /// Pages from their parts.
     public init(
         identity: UnitIdentity, limits: BlockLimits, provisioning: ProvisioningFlags,
         mediumRotationRate: UInt16 = 0, commands: CommandSet = .common, thresholdExponent: UInt8 = 0,

@@ -58,7 +58,6 @@ public struct Sense: Error, Sendable, Equatable, BitwiseCopyable {
     /// SENSE KEY SPECIFIC.
     public var specific: Specific
 
-    /// A sense from its parts.
     public init(
         _ key: SenseKey, _ asc: UInt8, _ ascq: UInt8, information: UInt64? = nil, specific: Specific = .none
     ) {
