@@ -109,9 +109,6 @@ public struct CommandRing: ~Copyable {
         newest - oldest <= lengthsMask && cursor != ctcmu_load_head(region.base)
     }
 
-    /// Size of the data area in bytes: how much all open commands together can carry.
-    public var dataAreaSize: Int { region.size - Int(dataOffset) }
-
     /// Takes the next entry; pads are passed over.
     ///
     /// - Returns: nil when the ring holds no more, or when `openLimit` entries are open.

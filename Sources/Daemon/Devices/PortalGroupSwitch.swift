@@ -16,7 +16,7 @@ actor PortalGroupSwitch {
 
     /// Units whose storage is away, with the portal groups that serve them once that has lasted; the number tells one loss
     /// from the next.
-    private var losses: [String: (number: Int, groups: Set<PortalGroup>)] = [:]
+    private(set) var losses: [String: (number: Int, groups: Set<PortalGroup>)] = [:]
     private var lastLoss = 0
     /// Groups that are off because of us.
     private var disabled: Set<PortalGroup> = []
@@ -74,9 +74,6 @@ actor PortalGroupSwitch {
         guard losses.removeValue(forKey: unit) != nil else { return }
         await settle()
     }
-
-    /// Whether a unit's storage is away, for all that the switch knows.
-    func isAway(_ unit: String) -> Bool { losses[unit] != nil }
 
     // MARK: - Work
 

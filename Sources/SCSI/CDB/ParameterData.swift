@@ -1,10 +1,4 @@
 extension [UInt8] {
-    /// The part of this parameter data that an allocation length of `length` bytes lets through (SPC-4
-    /// 4.2.5.6). Counts within the data stay those of the whole.
-    public func truncated(toAllocationLength length: UInt32) -> ArraySlice<UInt8> {
-        prefix(Int(clamping: length))
-    }
-
     /// A zeroed buffer: what an encoder does not set is zero on the wire.
     static func zeros(_ count: Int) -> [UInt8] {
         [UInt8](repeating: 0, count: count)

@@ -77,12 +77,6 @@ public struct CopySegment: Sendable, Equatable, BitwiseCopyable {
     static let typeCode: UInt8 = 0x02
     static let descriptorLength = 28
 
-    /// The blocks that are read, where both units have blocks of one length.
-    public var sourceRange: BlockRange { BlockRange(lba: sourceLBA, blocks: UInt64(blocks)) }
-
-    /// The blocks that are written, where both units have blocks of one length.
-    public var destinationRange: BlockRange { BlockRange(lba: destinationLBA, blocks: UInt64(blocks)) }
-
     /// The descriptor at `start` of a list that ends with its last descriptor.
     init(_ list: UnsafeRawBufferPointer, at start: Int) throws(Sense) {
         // The type comes first: that of a foreign descriptor says how long it would be.

@@ -13,17 +13,11 @@ extension Sense {
     /// LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED: the storage does not exist any longer.
     public static let notReadyManualInterventionRequired = Sense(.notReady, 0x04, 0x03)
 
-    /// LOGICAL UNIT IS IN PROCESS OF BECOMING READY.
-    public static let notReadyBecomingReady = Sense(.notReady, 0x04, 0x01)
-
     /// LOGICAL UNIT NOT READY, FORMAT IN PROGRESS.
     /// - Parameter progress: how much is done, in 65 536ths.
     public static func formatInProgress(_ progress: UInt16) -> Sense {
         Sense(.notReady, 0x04, 0x04, specific: .progress(progress))
     }
-
-    /// LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION.
-    public static let asymmetricAccessStateTransition = Sense(.notReady, 0x04, 0x0A)
 
     /// LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE: what a fenced gateway answers.
     public static let targetPortInStandbyState = Sense(.notReady, 0x04, 0x0B)
@@ -87,9 +81,6 @@ extension Sense {
         Sense(.illegalRequest, 0x26, 0x00, specific: .fieldPointer(inCDB: false, byte: byte, bit: bit))
     }
 
-    /// CANNOT WRITE MEDIUM - INCOMPATIBLE FORMAT.
-    public static let cannotWriteMediumIncompatibleFormat = Sense(.illegalRequest, 0x30, 0x05)
-
     /// SAVING PARAMETERS NOT SUPPORTED.
     public static let savingParametersNotSupported = Sense(.illegalRequest, 0x39, 0x00)
 
@@ -97,9 +88,6 @@ extension Sense {
 
     /// THIN PROVISIONING SOFT THRESHOLD REACHED.
     public static let thinProvisioningSoftThresholdReached = Sense(.unitAttention, 0x38, 0x07)
-
-    /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED.
-    public static let implicitAsymmetricAccessStateTransitionFailed = Sense(.unitAttention, 0x2A, 0x07)
 
     /// MODE PARAMETERS CHANGED.
     public static let modeParametersChanged = Sense(.unitAttention, 0x2A, 0x01)
