@@ -154,11 +154,13 @@ struct LoopState: ~Copyable {
             let seat = Int(event.token >> 2 & 0x3FFF_FFFF)
             switch Source(rawValue: event.token & 3) {
             case .wake: wake.clear()
-            case .ring where isCurrent(event.token, seat):
+            case .ring:
+                guard isCurrent(event.token, seat) else { continue }
                 units[seat].unit?.ringSignalled(failed: event.failed)
                 markDue(seat)
-            case .backend where isCurrent(event.token, seat): markDue(seat)
-            default: break
+            case .backend:
+                if isCurrent(event.token, seat) { markDue(seat) }
+            case nil: break
             }
         }
     }

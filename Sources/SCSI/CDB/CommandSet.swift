@@ -42,7 +42,14 @@ public struct CommandSet: Sendable, Equatable, BitwiseCopyable {
         case .writeAtomic16: writeAtomic
         case .compareAndWrite: compareAndWrite
         case .orWrite16: orWrite
-        default: true
+        case .testUnitReady, .requestSense, .formatUnit, .read6, .write6, .inquiry, .modeSelect6, .modeSense6,
+            .startStopUnit, .sendDiagnostic, .preventAllowMediumRemoval, .readCapacity10, .read10, .write10,
+            .writeAndVerify10, .verify10, .prefetch10, .synchronizeCache10, .readDefectData10, .writeSame10,
+            .sanitize, .logSense, .modeSelect10, .modeSense10, .thirdPartyCopyOut, .thirdPartyCopyIn, .read16,
+            .write16, .writeAndVerify16, .verify16, .prefetch16, .synchronizeCache16, .writeSame16,
+            .serviceActionIn16, .maintenanceIn, .maintenanceOut, .read12, .write12, .writeAndVerify12, .verify12,
+            .readDefectData12:
+            true
         }
     }
 

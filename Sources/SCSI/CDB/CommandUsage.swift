@@ -11,6 +11,14 @@ struct CommandUsage: Sendable, Equatable {
         case wholeMedium = 86_400
     }
 
+    /// What configfs has to say besides what the backend can do, for the command to be served.
+    enum Condition: Sendable {
+        case none
+        case targetPortGroups
+        case setTargetPortGroups
+        case thirdPartyCopy
+    }
+
     /// The service action, where the operation code has them.
     let serviceAction: UInt16?
     /// CDB USAGE DATA (SPC-4 6.35.3): the operation code, then one bit for each bit that is looked at; the field of a
@@ -18,9 +26,13 @@ struct CommandUsage: Sendable, Equatable {
     let bits: [UInt8]
     /// The time limit to recommend.
     let patience: Patience
+    let condition: Condition
 
-    init(_ bits: [UInt8], serviceAction: UInt16? = nil, _ patience: Patience = .oneAccess) {
-        (self.bits, self.serviceAction, self.patience) = (bits, serviceAction, patience)
+    init(
+        _ bits: [UInt8], serviceAction: UInt16? = nil, _ patience: Patience = .oneAccess,
+        condition: Condition = .none
+    ) {
+        (self.bits, self.serviceAction, self.patience, self.condition) = (bits, serviceAction, patience, condition)
     }
 
     /// OPERATION CODE.
@@ -102,7 +114,9 @@ extension CommandUsage {
     }
 
     private static func copyOut(_ action: ThirdPartyCopyOut) -> CommandUsage {
-        row(.thirdPartyCopyOut, action.rawValue, .zeros(8) + [0xFF, 0xFF, 0xFF, 0xFF, 0], .range)
+        row(
+            .thirdPartyCopyOut, action.rawValue, .zeros(8) + [0xFF, 0xFF, 0xFF, 0xFF, 0], .range,
+            condition: .thirdPartyCopy)
     }
 
     private static func copyIn(_ action: ThirdPartyCopyIn) -> CommandUsage {
@@ -113,7 +127,8 @@ extension CommandUsage {
             case .copyStatusLID4: [0xFF, 0xFF, 0xFF, 0xFF]
             }
         return row(
-            .thirdPartyCopyIn, action.rawValue, list + .zeros(4) + [0xFF, 0xFF, 0xFF, 0xFF, 0])
+            .thirdPartyCopyIn, action.rawValue, list + .zeros(4) + [0xFF, 0xFF, 0xFF, 0xFF, 0],
+            condition: .thirdPartyCopy)
     }
 
     private static func serviceActionIn(_ action: ServiceActionIn16) -> CommandUsage {
@@ -128,7 +143,8 @@ extension CommandUsage {
         switch action {
         case .reportTargetPortGroups:
             // PARAMETER DATA FORMAT 001b
-            return row(.maintenanceIn, action.rawValue, flags: 0x20, .zeros(4) + length)
+            return row(
+                .maintenanceIn, action.rawValue, flags: 0x20, .zeros(4) + length, condition: .targetPortGroups)
         case .reportSupportedOperationCodes:
             // RCTD, REPORTING OPTIONS; REQUESTED OPERATION CODE; REQUESTED SERVICE ACTION
             return row(.maintenanceIn, action.rawValue, [0x87, 0xFF, 0xFF, 0xFF] + length)
@@ -139,17 +155,23 @@ extension CommandUsage {
     }
 
     private static func maintenanceOut(_ action: MaintenanceOut) -> CommandUsage {
-        row(.maintenanceOut, action.rawValue, [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0])
+        switch action {
+        case .setTargetPortGroups:
+            row(
+                .maintenanceOut, action.rawValue, [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0],
+                condition: .setTargetPortGroups)
+        }
     }
 
     // MARK: - Forms of CDB
 
     private static func row(
         _ code: OperationCode, _ action: UInt16, flags: UInt8 = 0, _ fields: [UInt8],
-        _ patience: Patience = .oneAccess
+        _ patience: Patience = .oneAccess, condition: Condition = .none
     ) -> CommandUsage {
         let second = flags | UInt8(truncatingIfNeeded: action)
-        return CommandUsage([code.rawValue, second] + fields + [control], serviceAction: action, patience)
+        return CommandUsage(
+            [code.rawValue, second] + fields + [control], serviceAction: action, patience, condition: condition)
     }
 
     private static func six(

@@ -52,9 +52,8 @@ extension Command {
     /// LIO holds writes to reservations of the kind Write Exclusive and to read-only mappings by the direction of their data
     /// alone (`core_scsi3_pr_seq_non_holder`, `transport_lookup_cmd_lun`): such a command it lets pass whoever sends it.
     public var changesMediumUnseen: Bool {
-        switch self {
-        case .sanitize: transfer != .dataOut
-        default: modifiesMedium && transfer != .dataOut
-        }
+        guard transfer != .dataOut else { return false }
+        if case .sanitize = self { return true }
+        return modifiesMedium
     }
 }

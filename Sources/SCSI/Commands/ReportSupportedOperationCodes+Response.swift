@@ -49,11 +49,11 @@ extension ReportSupportedOperationCodes {
         }
 
         fileprivate func allow(_ usage: CommandUsage) -> Bool {
-            switch (OperationCode(rawValue: usage.operationCode), usage.serviceAction) {
-            case (.maintenanceIn, MaintenanceIn.reportTargetPortGroups.rawValue): targetPortGroups
-            case (.maintenanceOut, MaintenanceOut.setTargetPortGroups.rawValue): setTargetPortGroups
-            case (.thirdPartyCopyOut, _), (.thirdPartyCopyIn, _): thirdPartyCopy
-            default: true
+            switch usage.condition {
+            case .none: true
+            case .targetPortGroups: targetPortGroups
+            case .setTargetPortGroups: setTargetPortGroups
+            case .thirdPartyCopy: thirdPartyCopy
             }
         }
     }

@@ -60,7 +60,9 @@ public struct VitalProductData: Sendable, Equatable {
             switch page {
             case .unitSerialNumber: identity.isNamed
             case .thirdPartyCopy: thirdPartyCopy != nil
-            default: true
+            case .supportedPages, .deviceIdentification, .blockLimits, .blockDeviceCharacteristics,
+                .logicalBlockProvisioning:
+                true
             }
         }
     }
