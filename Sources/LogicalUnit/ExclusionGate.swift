@@ -2,7 +2,7 @@ internal import BlockBackend
 
 /// Makes a multi-step command atomic against everything else that touches its blocks.
 ///
-/// COMPARE AND WRITE on a backend without a native one reads, compares and writes; SBC-4 5.3 wants no other
+/// COMPARE AND WRITE on a backend without a native one reads, compares and writes; SBC-3 5.2 wants no other
 /// command's effect between. Commands that overlap it wait, in their order. While nothing of the kind runs, the
 /// gate costs one test per command.
 struct ExclusionGate {

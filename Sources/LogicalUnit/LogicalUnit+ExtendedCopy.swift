@@ -135,7 +135,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     // MARK: - RECEIVE COPY RESULTS
 
-    /// RECEIVE COPY RESULTS (SPC-4 6.26 to 6.30).
+    /// RECEIVE COPY RESULTS (SPC-4).
     mutating func receiveCopyResults(
         _ command: consuming PendingCommand, _ receive: ReceiveCopyResults, _ facts: BackstoreFacts
     ) {

@@ -16,7 +16,7 @@ struct AskedSurvey {
 
 /// Commands that ask the backend about space. It may block over that, so it answers from elsewhere.
 extension LogicalUnit where Backend: ~Copyable {
-    /// GET LBA STATUS (SBC-4 5.5).
+    /// GET LBA STATUS (SBC-3 5.4).
     mutating func getLBAStatus(_ command: consuming PendingCommand, _ status: GetLBAStatus) {
         guard status.lba < profile.capacity.blocks else {
             return finish(command, .check(.logicalBlockAddressOutOfRange))
@@ -30,7 +30,7 @@ extension LogicalUnit where Backend: ~Copyable {
         ask(command, .allocation(extent(of: range), limit: status.wantedDescriptors), for: .lbaStatus(status))
     }
 
-    /// LOG SENSE (SPC-5 6.8).
+    /// LOG SENSE (SPC-4 6.8).
     mutating func logSense(_ command: consuming PendingCommand, _ log: LogSense) {
         // Only page 0Ch tells figures; the list of pages says no more than that there is such a page.
         guard backend.capabilities.reportsSpace, log.pageCode == 0x0C else {

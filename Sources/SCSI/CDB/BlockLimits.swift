@@ -88,14 +88,14 @@ public struct BlockLimits: Sendable, Equatable, BitwiseCopyable {
 extension MediumAccess {
     /// Why this unit does not carry the access out as a WRITE ATOMIC, or `nil`: INVALID FIELD IN CDB where it is longer
     /// than MAXIMUM ATOMIC TRANSFER LENGTH, begins or ends beside the alignment and granularity, or crosses into the
-    /// next window (SBC-4 5.48). A transfer length of zero is never refused.
+    /// next window (SBC-4). A transfer length of zero is never refused.
     public func atomicRefusal(limits: BlockLimits) -> Sense? {
         guard let atomic = limits.atomic else { return .invalidCommandOperationCode }
         guard blocks > 0 else { return nil }
         guard blocks <= atomic.maximumBlocks, blocks.isMultiple(of: max(atomic.granularityBlocks, 1)) else {
             return .invalidFieldInCDB(byte: 12)
         }
-        // What page B0h tells is what is asked for (SBC-4 4.29), but for natural alignment.
+        // What page B0h tells is what is asked for (SBC-4), but for natural alignment.
         let isNatural = atomic.naturalBlocks > 0 && blocks >= atomic.naturalBlocks && blocks.nonzeroBitCount == 1
         let alignment = isNatural ? min(blocks, atomic.alignmentBlocks) : atomic.alignmentBlocks
         guard lba.isMultiple(of: UInt64(max(alignment, 1))) else { return .invalidFieldInCDB(byte: 2) }

@@ -1,4 +1,4 @@
-/// The fields that every READ and WRITE shares (SBC-3 5.7 to 5.10 and 5.31 to 5.34).
+/// The fields that every READ and WRITE shares (SBC-3 5.10 to 5.13 and 5.33 to 5.36).
 public struct MediumAccess: Sendable, Equatable, BitwiseCopyable {
     /// LOGICAL BLOCK ADDRESS: the first block.
     public var lba: UInt64
@@ -25,7 +25,7 @@ public struct MediumAccess: Sendable, Equatable, BitwiseCopyable {
 }
 
 extension MediumAccess {
-    /// 21 bits of LBA, and a count of which zero means 256 (SBC-3 5.7; the original takes it as zero).
+    /// 21 bits of LBA, and a count of which zero means 256 (SBC-3 5.10; the original takes it as zero).
     init(six cdb: CDB) {
         let count = UInt32(cdb[4])
         self.init(lba: UInt64(cdb.u24(at: 1) & 0x1F_FFFF), blocks: count == 0 ? 256 : count)

@@ -1,5 +1,8 @@
 /// The operation codes this target decodes; any other is INVALID COMMAND OPERATION CODE.
 ///
+/// Numbers of clauses, here and everywhere, are those of SPC-4 revision 37 and SBC-3 revision 36. A later standard is named
+/// without a number where it alone has something (WRITE ATOMIC, the report type of GET LBA STATUS).
+///
 /// To serve one more command: a row here, a payload type, a case of ``Command``, and the row of
 /// ``CommandDecoder`` which the compiler then asks for.
 public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
@@ -9,33 +12,33 @@ public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case requestSense = 0x03
     /// FORMAT UNIT (SBC-3 5.3).
     case formatUnit = 0x04
-    /// READ(6) (SBC-3 5.7).
+    /// READ(6) (SBC-3 5.10).
     case read6 = 0x08
-    /// WRITE(6) (SBC-3 5.31).
+    /// WRITE(6) (SBC-3 5.33).
     case write6 = 0x0A
     /// INQUIRY (SPC-4 6.6).
     case inquiry = 0x12
-    /// MODE SELECT(6) (SPC-4 6.9).
+    /// MODE SELECT(6) (SPC-4 6.11).
     case modeSelect6 = 0x15
-    /// MODE SENSE(6) (SPC-4 6.11).
+    /// MODE SENSE(6) (SPC-4 6.13).
     case modeSense6 = 0x1A
     /// START STOP UNIT (SBC-3 5.25).
     case startStopUnit = 0x1B
     /// SEND DIAGNOSTIC (SPC-4 6.42).
     case sendDiagnostic = 0x1D
-    /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 6.14).
+    /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4).
     case preventAllowMediumRemoval = 0x1E
     /// READ CAPACITY(10) (SBC-3 5.15).
     case readCapacity10 = 0x25
-    /// READ(10) (SBC-3 5.8).
+    /// READ(10) (SBC-3 5.11).
     case read10 = 0x28
-    /// WRITE(10) (SBC-3 5.32).
+    /// WRITE(10) (SBC-3 5.34).
     case write10 = 0x2A
-    /// WRITE AND VERIFY(10) (SBC-3 5.36).
+    /// WRITE AND VERIFY(10) (SBC-3 5.38).
     case writeAndVerify10 = 0x2E
     /// VERIFY(10) (SBC-3 5.29).
     case verify10 = 0x2F
-    /// PRE-FETCH(10) (SBC-3 5.6).
+    /// PRE-FETCH(10) (SBC-3 5.8).
     case prefetch10 = 0x34
     /// SYNCHRONIZE CACHE(10) (SBC-3 5.26).
     case synchronizeCache10 = 0x35
@@ -49,33 +52,33 @@ public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case sanitize = 0x48
     /// LOG SENSE (SPC-4 6.8).
     case logSense = 0x4D
-    /// MODE SELECT(10) (SPC-4 6.10).
+    /// MODE SELECT(10) (SPC-4 6.12).
     case modeSelect10 = 0x55
-    /// MODE SENSE(10) (SPC-4 6.12).
+    /// MODE SENSE(10) (SPC-4 6.14).
     case modeSense10 = 0x5A
     /// Third-party copy OUT; see ``ThirdPartyCopyOut``.
     case thirdPartyCopyOut = 0x83
     /// Third-party copy IN; see ``ThirdPartyCopyIn``.
     case thirdPartyCopyIn = 0x84
-    /// READ(16) (SBC-3 5.10).
+    /// READ(16) (SBC-3 5.13).
     case read16 = 0x88
     /// COMPARE AND WRITE (SBC-3 5.2).
     case compareAndWrite = 0x89
-    /// WRITE(16) (SBC-3 5.34).
+    /// WRITE(16) (SBC-3 5.36).
     case write16 = 0x8A
-    /// ORWRITE(16) (SBC-3 5.4).
+    /// ORWRITE(16) (SBC-3 5.5).
     case orWrite16 = 0x8B
-    /// WRITE AND VERIFY(16) (SBC-3 5.38).
+    /// WRITE AND VERIFY(16) (SBC-3 5.40).
     case writeAndVerify16 = 0x8E
     /// VERIFY(16) (SBC-3 5.31).
     case verify16 = 0x8F
-    /// PRE-FETCH(16) (SBC-3 5.7).
+    /// PRE-FETCH(16) (SBC-3 5.9).
     case prefetch16 = 0x90
     /// SYNCHRONIZE CACHE(16) (SBC-3 5.27).
     case synchronizeCache16 = 0x91
     /// WRITE SAME(16) (SBC-3 5.45).
     case writeSame16 = 0x93
-    /// WRITE ATOMIC(16) (SBC-4 5.48).
+    /// WRITE ATOMIC(16) (SBC-4).
     case writeAtomic16 = 0x9C
     /// SERVICE ACTION IN(16); see ``ServiceActionIn16``.
     case serviceActionIn16 = 0x9E
@@ -83,11 +86,11 @@ public enum OperationCode: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case maintenanceIn = 0xA3
     /// MAINTENANCE OUT; see ``MaintenanceOut``.
     case maintenanceOut = 0xA4
-    /// READ(12) (SBC-3 5.9).
+    /// READ(12) (SBC-3 5.12).
     case read12 = 0xA8
-    /// WRITE(12) (SBC-3 5.33).
+    /// WRITE(12) (SBC-3 5.35).
     case write12 = 0xAA
-    /// WRITE AND VERIFY(12) (SBC-3 5.37).
+    /// WRITE AND VERIFY(12) (SBC-3 5.39).
     case writeAndVerify12 = 0xAE
     /// VERIFY(12) (SBC-3 5.30).
     case verify12 = 0xAF
@@ -133,21 +136,21 @@ public enum SanitizeAction: UInt16, Sendable, CaseIterable, BitwiseCopyable {
 
 /// The service actions of operation code 83h that this target decodes.
 public enum ThirdPartyCopyOut: UInt16, Sendable, CaseIterable, BitwiseCopyable {
-    /// EXTENDED COPY(LID1) (SPC-4 6.4).
+    /// EXTENDED COPY(LID1) (SPC-4).
     case extendedCopyLID1 = 0x00
-    /// EXTENDED COPY(LID4) (SPC-4 6.5).
+    /// EXTENDED COPY(LID4) (SPC-4).
     case extendedCopyLID4 = 0x01
 }
 
 /// The service actions of operation code 84h that this target decodes.
 public enum ThirdPartyCopyIn: UInt16, Sendable, CaseIterable, BitwiseCopyable {
-    /// RECEIVE COPY STATUS(LID1) (SPC-4 6.29).
+    /// RECEIVE COPY STATUS(LID1) (SPC-4).
     case copyStatusLID1 = 0x00
-    /// RECEIVE COPY OPERATING PARAMETERS (SPC-4 6.28).
+    /// RECEIVE COPY OPERATING PARAMETERS (SPC-4).
     case operatingParameters = 0x03
-    /// RECEIVE COPY FAILURE DETAILS(LID1) (SPC-4 6.26).
+    /// RECEIVE COPY FAILURE DETAILS(LID1) (SPC-4).
     case failureDetailsLID1 = 0x04
-    /// RECEIVE COPY STATUS(LID4) (SPC-4 6.30).
+    /// RECEIVE COPY STATUS(LID4) (SPC-4).
     case copyStatusLID4 = 0x05
 }
 

@@ -1,4 +1,4 @@
-/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 6.14). The medium of this target cannot be removed, so either wish is granted.
+/// PREVENT ALLOW MEDIUM REMOVAL (SPC-4). The medium of this target cannot be removed, so either wish is granted.
 public struct PreventAllowMediumRemoval: Sendable, Equatable, BitwiseCopyable {
     /// PREVENT: the medium shall not be removed.
     public var prevent: Bool

@@ -1,4 +1,4 @@
-/// BYTCHK: what the blocks on the medium are compared with (SBC-4 table 117).
+/// BYTCHK: what the blocks on the medium are compared with (SBC-3 5.29).
 public enum ByteCheck: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// 00b: nothing is sent, the blocks need only be readable.
     case none = 0
@@ -8,7 +8,7 @@ public enum ByteCheck: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case oneBlock = 3
 }
 
-/// VERIFY, 10 to 16 (SBC-4 5.36 to 5.38), and the second half of WRITE AND VERIFY, 10 to 16 (SBC-4 5.49 to 5.51).
+/// VERIFY, 10 to 16 (SBC-3 5.29 to 5.31), and the second half of WRITE AND VERIFY, 10 to 16 (SBC-3 5.38 to 5.40).
 public struct Verify: Sendable, Equatable, BitwiseCopyable {
     /// The first block.
     public var lba: UInt64
@@ -68,7 +68,7 @@ extension Verify {
     }
 }
 
-/// PRE-FETCH, 10 and 16 (SBC-4 5.10 and 5.11).
+/// PRE-FETCH, 10 and 16 (SBC-3 5.8 and 5.9).
 public struct Prefetch: Sendable, Equatable, BitwiseCopyable {
     /// The first block.
     public var lba: UInt64

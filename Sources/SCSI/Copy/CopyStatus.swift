@@ -44,7 +44,7 @@ public struct CopyStatus: Sendable, Equatable {
         }
     }
 
-    /// RECEIVE COPY STATUS(LID1) parameter data, 12 bytes (SPC-4 6.29).
+    /// RECEIVE COPY STATUS(LID1) parameter data, 12 bytes (SPC-4).
     ///
     /// ```
     ///  0  AVAILABLE DATA (4), 00000008h     5  SEGMENTS PROCESSED (2)
@@ -72,7 +72,7 @@ public struct CopyStatus: Sendable, Equatable {
         return data
     }
 
-    /// RECEIVE COPY STATUS(LID4) parameter data, 32 bytes and the sense data of a copy that failed (SPC-4 6.30).
+    /// RECEIVE COPY STATUS(LID4) parameter data, 32 bytes and the sense data of a copy that failed (SPC-4).
     ///
     /// ```
     ///  0  AVAILABLE DATA (4)                13  LENGTH OF THE SENSE DATA FIELD
@@ -105,7 +105,7 @@ public struct CopyStatus: Sendable, Equatable {
         return data + sense
     }
 
-    /// RECEIVE COPY FAILURE DETAILS(LID1) parameter data (SPC-4 6.26): 60 bytes and the sense data of a copy that
+    /// RECEIVE COPY FAILURE DETAILS(LID1) parameter data (SPC-4): 60 bytes and the sense data of a copy that
     /// failed; of any other, 4 bytes that say that there is nothing.
     ///
     /// ```

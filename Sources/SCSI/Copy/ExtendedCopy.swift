@@ -23,7 +23,7 @@ public struct ExtendedCopy: Sendable, Equatable, BitwiseCopyable {
     }
 }
 
-/// RECEIVE COPY RESULTS: the IN side of third-party copies (SPC-4 6.26 to 6.30).
+/// RECEIVE COPY RESULTS: the IN side of third-party copies (SPC-4).
 public struct ReceiveCopyResults: Sendable, Equatable, BitwiseCopyable {
     /// What is asked for.
     public var action: ThirdPartyCopyIn

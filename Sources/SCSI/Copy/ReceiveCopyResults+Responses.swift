@@ -18,7 +18,7 @@ extension ReceiveCopyResults {
         }
     }
 
-    /// RECEIVE COPY OPERATING PARAMETERS parameter data, 46 bytes (SPC-4 6.28).
+    /// RECEIVE COPY OPERATING PARAMETERS parameter data, 46 bytes (SPC-4).
     ///
     /// ```
     ///  0  AVAILABLE DATA (4)                      34  TOTAL CONCURRENT COPIES (2)

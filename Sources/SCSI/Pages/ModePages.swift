@@ -113,7 +113,7 @@ extension ModePages {
         return data
     }
 
-    /// The pages asked for (SPC-4 table 177): 3Fh is all of them, with FFh those in subpage format too.
+    /// The pages asked for (SPC-4 6.13.1): 3Fh is all of them, with FFh those in subpage format too.
     private func pages(code: UInt8, subpage: UInt8) throws(Sense) -> [Page] {
         let ofCode = code == Self.allPages ? pages : pages.filter { $0.code == code }
         guard !ofCode.isEmpty else { throw .invalidFieldInCDB(byte: 2, bit: 5) }

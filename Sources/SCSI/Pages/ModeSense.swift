@@ -1,4 +1,4 @@
-/// MODE SENSE, 6 and 10 (SPC-4 6.11 and 6.12).
+/// MODE SENSE, 6 and 10 (SPC-4 6.13 and 6.14).
 public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     /// PC: which values are asked for. Saved values are refused by the decoder: nothing is saved here.
     public enum PageControl: UInt8, Sendable, BitwiseCopyable {
@@ -54,7 +54,7 @@ public struct ModeSense: Sendable, Equatable, BitwiseCopyable {
     }
 }
 
-/// MODE SELECT, 6 and 10 (SPC-4 6.9 and 6.10).
+/// MODE SELECT, 6 and 10 (SPC-4 6.11 and 6.12).
 public struct ModeSelect: Sendable, Equatable, BitwiseCopyable {
     /// Which form this is: the headers differ.
     public var form: CDBForm
