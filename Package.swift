@@ -1,7 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// One row per module, bottom-up; who may import whom is held by Tests/StructureTests.
+// One row per module, bottom-up. A row says whom the module may import; Tests/StructureTests reads it from here, and holds
+// the sources to it.
 
 /// Flags every Swift target of this package is built with.
 let strict: [SwiftSetting] = [
@@ -49,29 +50,30 @@ let c: [Target] = [
 ]
 
 let dataPlane: [Target] = [
+    module("KernelFiles", [system]),
     module("SCSI", [], settings: dataPath),
-    module("TCMURing", ["CTCMU", "CLinux", system], settings: dataPath),
+    module("TCMURing", ["CTCMU", system], settings: dataPath),
     module("Reactor", ["CLinux", system], settings: dataPath),
     module("BlockBackend", ["Reactor", system], settings: dataPath),
-    module("MemoryBackend", ["BlockBackend", "Reactor", system], settings: dataPath),
-    module("FileBackend", ["BlockBackend", "Reactor", "CLinux", "CURing", system], settings: dataPath),
-    module("RBDBackend", ["BlockBackend", "Reactor", "CRBD", system], settings: dataPath),
+    module("MemoryBackend", ["BlockBackend", system], settings: dataPath),
+    module(
+        "FileBackend", ["KernelFiles", "BlockBackend", "Reactor", "CLinux", "CURing", system], settings: dataPath),
+    module("RBDBackend", ["KernelFiles", "BlockBackend", "Reactor", "CRBD", system], settings: dataPath),
     module("ALUA", ["SCSI"], settings: dataPath),
     module(
-        "LogicalUnit", ["SCSI", "ALUA", "TCMURing", "Reactor", "BlockBackend", system], settings: dataPath),
+        "LogicalUnit", ["SCSI", "ALUA", "TCMURing", "Reactor", "BlockBackend"], settings: dataPath),
 ]
 
 let controlPlane: [Target] = [
-    module("Configuration", ["CLinux", system]),
-    module("ConfigFS", [system]),
-    module("TCMUNetlink", ["CNetlink", "CLinux", system]),
-    module("KernelModule", ["CKmod", system]),
+    module("Configuration", ["KernelFiles", "CLinux", system]),
+    module("TCMUNetlink", ["KernelFiles", "CNetlink", "CLinux", system]),
+    module("KernelModule", ["KernelFiles", "CKmod", system]),
     module("DBusService", ["CSystemd", "Reactor", system]),
     module(
         "Daemon",
         [
             "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend", "RBDBackend", "ALUA",
-            "LogicalUnit", "Configuration", "ConfigFS", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
+            "LogicalUnit", "Configuration", "KernelFiles", "TCMUNetlink", "KernelModule", "DBusService", "CLinux",
             system,
             logging, lifecycle,
         ], settings: dataPath),
@@ -83,7 +85,8 @@ let programs: [Target] = [
     .executableTarget(
         name: "ring-bench",
         dependencies: [
-            "TCMUTestKit", "LogicalUnit", "BlockBackend", "MemoryBackend", "FileBackend", "CAllocationProbe",
+            "TCMUTestKit", "LogicalUnit", "Reactor", "BlockBackend", "MemoryBackend", "FileBackend",
+            "CAllocationProbe",
             arguments,
         ],
         path: "Benchmarks/RingBench", swiftSettings: dataPath),
@@ -96,11 +99,12 @@ let testing: [Target] = [
     module(
         "TCMUTestKit",
         [
-            "CTCMU", "CLinux", "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend", "LogicalUnit",
+            "CTCMU", "CLinux", "KernelFiles", "SCSI", "TCMURing", "Reactor", "BlockBackend", "MemoryBackend",
+            "LogicalUnit",
             "TCMUNetlink", "CNetlink", system,
         ], settings: dataPath),
     tests("SCSITests", ["SCSI", "TCMUTestKit"]),
-    tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU", system]),
+    tests("TCMURingTests", ["TCMURing", "TCMUTestKit", "CTCMU"]),
     tests("ReactorTests", ["Reactor", "TCMUTestKit", system]),
     tests("BlockBackendTests", ["BlockBackend", "MemoryBackend", "Reactor", "TCMUTestKit", system]),
     tests(
@@ -110,7 +114,7 @@ let testing: [Target] = [
             "TCMUTestKit",
         ]),
     tests("ALUATests", ["ALUA", "SCSI"]),
-    tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "TCMUTestKit", "Reactor", system]),
+    tests("RBDBackendTests", ["RBDBackend", "BlockBackend", "CRBD", "Reactor", system]),
     tests(
         "LogicalUnitTests",
         [
@@ -120,19 +124,23 @@ let testing: [Target] = [
         ]),
     tests(
         "AllocationTests",
-        ["LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend"]),
+        [
+            "LogicalUnit", "MemoryBackend", "FileBackend", "TCMUTestKit", "CAllocationProbe", "BlockBackend",
+            "Reactor",
+        ]),
     tests("ConfigurationTests", ["Configuration", system]),
-    tests("ConfigFSTests", ["ConfigFS", system]),
-    tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", "CNetlink", system]),
+    tests("KernelFilesTests", ["KernelFiles", system]),
+    tests("TCMUNetlinkTests", ["TCMUNetlink", "TCMUTestKit", system]),
     tests("KernelModuleTests", ["KernelModule", system]),
     tests("DBusServiceTests", ["DBusService", "Reactor", system]),
     tests(
         "DaemonTests",
         [
-            "Daemon", "BlockBackend", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "ConfigFS", "Configuration",
+            "Daemon", "BlockBackend", "DBusService", "TCMUTestKit", "ALUA", "CLinux", "KernelFiles",
+            "Configuration",
             "KernelModule",
             "LogicalUnit",
-            "RBDBackend",
+            "RBDBackend", "Reactor",
             "SCSI",
             "TCMUNetlink", "TCMURing", logging, system,
         ]),

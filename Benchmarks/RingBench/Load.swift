@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import LogicalUnit
+import Reactor
 import TCMUTestKit
 
 /// A stream of 4 KiB commands at a fixed depth against one unit.
@@ -45,7 +46,7 @@ struct Load {
             contextSwitches: after.contextSwitches - before.contextSwitches)
     }
 
-    /// Sends `count` commands, `depth` at a time. - Returns: seconds it took.
+    /// Sends `count` commands, `depth` at a time. Returns seconds it took.
     private func drive<Backend: BlockBackend & ~Copyable>(_ rig: UnitRig<Backend>, count: Int) throws -> Double {
         let kernel = rig.kernel
         let places = Int(Load.span / 4096)

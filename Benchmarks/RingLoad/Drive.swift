@@ -30,7 +30,7 @@ struct Drive {
         cdb.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
-    /// Warms up, measures, and waits until nothing is in flight. - Returns: the figures as JSON.
+    /// Warms up, measures, and waits until nothing is in flight. Returns the figures as JSON.
     mutating func run() throws -> String {
         defer {
             for times in posted { times.deallocate() }
@@ -95,7 +95,7 @@ struct Drive {
         }
     }
 
-    /// Looks at every ring once. - Returns: whether any had news.
+    /// Looks at every ring once. Returns whether any had news.
     private mutating func step(refills: Bool) -> Bool {
         var any = false
         for index in nodes.indices {
@@ -121,7 +121,7 @@ struct Drive {
         return any
     }
 
-    /// Lets the pause go by. - Returns: the time then.
+    /// Lets the pause go by. Returns the time then.
     private func paused(since start: UInt64) -> UInt64 {
         let end = start + UInt64(workload.pause * 1000)
         var now = start

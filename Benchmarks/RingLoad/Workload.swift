@@ -23,7 +23,7 @@ struct Workload {
     /// The daemon.
     var process: Int32 = 0
 
-    /// Reads `key=value` words. - Throws: for a word that means nothing.
+    /// Reads `key=value` words. Throws for a word that means nothing.
     init(parsing words: [Substring]) throws {
         for word in words {
             let parts = word.split(separator: "=", maxSplits: 1)
@@ -88,7 +88,7 @@ struct CommandSource {
         state = 0x9E37_79B9_7F4A_7C15 &* UInt64(unit + 1)
     }
 
-    /// Writes the next CDB. - Returns: whether it reads.
+    /// Writes the next CDB. Returns whether it reads.
     mutating func fill(_ cdb: UnsafeMutableRawBufferPointer) -> Bool {
         let isRead: Bool
         let place: UInt64

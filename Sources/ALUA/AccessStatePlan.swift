@@ -27,7 +27,6 @@ public struct AccessStatePlan: Sendable, Equatable {
         /// What its state is to be.
         public let state: AccessState
 
-        /// A change from its parts.
         public init(group: UInt16, state: AccessState) {
             (self.group, self.state) = (group, state)
         }
@@ -38,7 +37,6 @@ public struct AccessStatePlan: Sendable, Equatable {
     /// Why.
     public let cause: Cause
 
-    /// A plan from its parts.
     public init(_ changes: [Change], because cause: Cause) {
         (self.changes, self.cause) = (changes, cause)
     }

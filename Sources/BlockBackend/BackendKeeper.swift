@@ -30,7 +30,6 @@ public struct KeeperSurroundings: Sendable {
     /// Tells the control plane; from any thread, returns at once.
     public let tell: @Sendable (BackendNotice) -> Void
 
-    /// Surroundings from their parts.
     public init(
         onLoop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         tell: @escaping @Sendable (BackendNotice) -> Void

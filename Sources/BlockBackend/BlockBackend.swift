@@ -16,6 +16,10 @@
 /// - Errors are negative errno values in ``IOResult``; the unit has the one table that turns them into sense. After EAGAIN,
 ///   EBUSY, ENOMEM and ENOBUFS nothing of the operation was done; after any other it may have been, in part or as a whole.
 /// - What a command asks for without data comes in steps, none longer than ``BackendCapabilities/steps`` says.
+///
+/// A backend has to say what it can do, how large it is, and how it reads, writes, flushes and closes. The rest has
+/// defaults (`BlockBackend+Defaults.swift`): those of one that claims no capability beyond, always may write, and answers at
+/// once or from threads of its own.
 public protocol BlockBackend: ~Copyable {
     /// What this backend can do; constant after open, but for a size change.
     var capabilities: BackendCapabilities { get }
@@ -119,25 +123,6 @@ public protocol BlockBackend: ~Copyable {
 
     /// Releases everything. No ticket is out. May block (flush, lock release, network); called off the loop.
     mutating func close()
-}
-
-extension BlockBackend where Self: ~Copyable {
-    /// Nothing: for backends that always may write.
-    public mutating func stopAwaitingRight() {}
-
-    /// Nothing: for backends that always may write.
-    public mutating func beginNeedingRight() {}
-
-    /// Nothing: for backends that always may write.
-    public mutating func endNeedingRight() {}
-
-    /// For backends whose cache cannot be passed by.
-    @inlinable
-    public mutating func readMedium(
-        _ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket
-    ) -> Submission {
-        read(extent, into: segments, ticket: ticket)
-    }
 }
 
 /// An operation's answer, at once or later.

@@ -49,7 +49,9 @@ public struct SegmentList: @unchecked Sendable {
         }
     }
 
-    /// Copies bytes in, starting at byte `offset` of the list. - Returns: how many fitted.
+    /// Copies bytes in, starting at byte `offset` of the list.
+    ///
+    /// - Returns: how many fitted.
     @discardableResult
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0) -> Int {
         var copied = 0
@@ -61,7 +63,9 @@ public struct SegmentList: @unchecked Sendable {
         return copied
     }
 
-    /// Copies bytes out, starting at byte `offset` of the list. - Returns: how many there were.
+    /// Copies bytes out, starting at byte `offset` of the list.
+    ///
+    /// - Returns: how many there were.
     @discardableResult
     public func read(into bytes: UnsafeMutableRawBufferPointer, from offset: Int = 0) -> Int {
         var copied = 0
@@ -82,8 +86,9 @@ public struct SegmentList: @unchecked Sendable {
         }
     }
 
-    /// Compares what starts at byte `offset` of the list with `bytes`. - Returns: the offset in `bytes` of the first
-    /// difference, or nil if all are equal; bytes that the list lacks differ.
+    /// Compares what starts at byte `offset` of the list with `bytes`.
+    ///
+    /// - Returns: the offset in `bytes` of the first difference, or nil if all are equal; bytes that the list lacks differ.
     public func firstDifference(from bytes: UnsafeRawBufferPointer, at offset: Int = 0) -> Int? {
         var difference: Int?
         var compared = 0

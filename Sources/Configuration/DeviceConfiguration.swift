@@ -90,7 +90,7 @@ public struct DeviceConfiguration: Equatable, Sendable {
     /// Microseconds beyond which watching is not worth a CPU.
     public static let longestSpin: UInt32 = 32
 
-    /// Cuts the first `;key=value` out of `rest`. - Returns: the value; nil where there is none.
+    /// Cuts the first `;key=value` out of `rest`. Returns the value; nil where there is none.
     ///
     /// - Parameter isInFront: set where it stood in front of everything. A `;` is left there, by which another option is
     ///   found, and which does not belong to the backend's text.

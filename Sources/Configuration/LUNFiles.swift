@@ -1,4 +1,4 @@
-internal import Glibc
+internal import KernelFiles
 public import SystemPackage
 
 /// What is wrong with a file of `luns.d`, for one line of the log.
@@ -18,11 +18,11 @@ public struct LUNFiles: Sendable {
     static let longestFile = 64 << 10
     static let mostFiles = 4096
 
-    private let directory: String
+    private let directory: FilePath
 
     /// The files of `directory`, which need not exist.
     public init(directory: FilePath) {
-        self.directory = directory.string
+        self.directory = directory
     }
 
     /// The settings of one LUN.
@@ -44,10 +44,11 @@ public struct LUNFiles: Sendable {
         for name in try names() {
             let path = "\(directory)/\(name)"
             let text: SettingsText
-            switch Self.contents(path) {
-            case .success(let bytes): text = SettingsText(parsing: bytes)
-            case .failure(let errno):
-                notes.append("\(path.printable) counts for no LUN: \(errno)")
+            do {
+                text = SettingsText(
+                    parsing: try SmallFile.bytes(of: FilePath(path), atMost: Self.longestFile, .regular))
+            } catch {
+                notes.append("\(path.printable) counts for no LUN: \(error)")
                 continue
             }
             guard let (lun, line) = Self.owner(text, path, &notes) else { continue }
@@ -105,47 +106,19 @@ public struct LUNFiles: Sendable {
 
     /// The files' names in order; none where the directory does not exist.
     private func names() throws(LUNFileError) -> [String] {
-        guard let stream = opendir(directory) else {
-            let errno = Errno(rawValue: Glibc.errno)
-            if errno == .noSuchFileOrDirectory { return [] }
-            throw LUNFileError(errno: errno, description: "\(directory.printable) cannot be read: \(errno)")
+        let names: [String]
+        do {
+            names = try DirectoryReader.names(in: directory)
+        } catch {
+            if error == .noSuchFileOrDirectory { return [] }
+            throw LUNFileError(errno: error, description: "\(directory.string.printable) cannot be read: \(error)")
         }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard name.utf8.count > 5, name.hasSuffix(".yaml"), !name.hasPrefix(".") else { continue }
-            guard names.count < Self.mostFiles else {
-                throw LUNFileError(
-                    errno: .fileTooLarge,
-                    description: "\(directory.printable) holds more than \(Self.mostFiles) files")
-            }
-            names.append(name)
+        let files = names.filter { $0.utf8.count > 5 && $0.hasSuffix(".yaml") && !$0.hasPrefix(".") }
+        guard files.count <= Self.mostFiles else {
+            throw LUNFileError(
+                errno: .fileTooLarge,
+                description: "\(directory.string.printable) holds more than \(Self.mostFiles) files")
         }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    }
-
-    private static func contents(_ path: String) -> Result<[UInt8], Errno> {
-        // Not blocking, or a FIFO in the place would hold the open for ever.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard descriptor >= 0 else { return .failure(Errno(rawValue: errno)) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { return .failure(Errno(rawValue: errno)) }
-        guard status.st_mode & S_IFMT == S_IFREG else { return .failure(.invalidArgument) }
-        var bytes = [UInt8](repeating: 0, count: longestFile + 1)
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes {
-                read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
-            }
-            if got < 0 && errno == EINTR { continue }
-            if got < 0 { return .failure(Errno(rawValue: errno)) }
-            if got == 0 { break }
-            count += got
-        }
-        return count > longestFile ? .failure(.fileTooLarge) : .success(Array(bytes.prefix(count)))
+        return files
     }
 }

@@ -51,7 +51,9 @@ public final class BusLoop {
         callbacks.deallocate()
     }
 
-    /// Does what there is to do. - Returns: what to wait for until the next turn; nil if there shall be none.
+    /// Does what there is to do.
+    ///
+    /// - Returns: what to wait for until the next turn; nil if there shall be none.
     public func turn() -> Wait? {
         if shared.mustStop { isOver = true }
         checks.settle()

@@ -87,15 +87,6 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Lets the unit grow; nobody else can take the medium away.
     public var keeper: (any BackendKeeper)? { fileKeeper }
 
-    /// Never lost.
-    public var writeGeneration: UInt64 { 0 }
-
-    /// None: there is no other gateway.
-    public var takeovers: UInt64 { 0 }
-
-    /// Always.
-    public func claimWriting() -> IOResult { .success }
-
     /// A failure may be that of an image that was cut off: it is looked at.
     public func operationFailed(_ code: Int32) {
         if code == -EIO || code == -ENOSPC, end.noteWrite() { fileKeeper.ring() }
@@ -136,20 +127,6 @@ public struct FileBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Zeroes the range in the file system's metadata, or writes zeros where that has no such operation.
     public mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission {
         start(FileOperation(zeroesRanges ? .zeroRange : .zeroWrite, extent, ticket: ticket))
-    }
-
-    /// Not native: nobody calls it.
-    public mutating func writeSame(
-        _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
-    ) -> Submission {
-        .done(IOResult(code: -EOPNOTSUPP))
-    }
-
-    /// Not native: nobody calls it.
-    public mutating func compareAndWrite(
-        _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
-    ) -> Submission {
-        .done(IOResult(code: -EOPNOTSUPP))
     }
 
     /// POSIX_FADV_WILLNEED: the page cache reads ahead. With O_DIRECT there is no cache to fill.

@@ -40,7 +40,7 @@ final class FileEnd: Sendable {
         if offset < bytes.load(ordering: .relaxed) { bytes.store(offset, ordering: .relaxed) }
     }
 
-    /// Notes a write, on the loop. - Returns: whether it is the first after a rest, so that the looks have to begin again.
+    /// Notes a write, on the loop. Returns whether it is the first after a rest, so that the looks have to begin again.
     func noteWrite() -> Bool {
         if activity.load(ordering: .relaxed) == Activity.written { return false }
         return activity.exchange(Activity.written, ordering: .acquiringAndReleasing) == Activity.none

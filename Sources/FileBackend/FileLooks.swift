@@ -73,7 +73,7 @@ final class FileLooks: @unchecked Sendable {
         }
     }
 
-    /// An image is written after a rest. - Returns: false if nobody will look: to be called again.
+    /// An image is written after a rest. Returns false if nobody will look: to be called again.
     func ring() -> Bool {
         if !isRunning.load(ordering: .acquiring) {
             guard state.withLock({ state in ensureThread(&state) }) else { return false }

@@ -19,7 +19,7 @@ struct FileSurvey: Sendable {
     /// data.
     static func tellsHoles(_ descriptor: CInt) -> Bool { lseek(descriptor, 0, seekHole) >= 0 }
 
-    /// Fills in the answer. - Returns: what lseek(2) or fstatvfs(3) failed with.
+    /// Fills in the answer. Returns what lseek(2) or fstatvfs(3) failed with.
     func answer(_ survey: Survey) -> IOResult {
         switch survey.question {
         case .allocation(let extent, let limit): allocation(of: extent, limit: limit, survey)

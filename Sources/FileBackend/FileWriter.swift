@@ -23,8 +23,8 @@ final class FileWriter: @unchecked Sendable {
     /// Writers so far, one after the other as images need them.
     private static let writers = Mutex<[FileWriter]>([])
 
-    /// Gives a queue to the writer with the fewest, or to a new one. - Returns: nil where no thread or descriptor can
-    /// be had; then io_uring has to do.
+    /// Gives a queue to the writer with the fewest, or to a new one. Returns nil where no thread or descriptor can be had; then
+    /// io_uring has to do.
     static func adopt(_ queue: WriteQueue) -> FileWriter? {
         writers.withLock { writers in
             let least = writers.min { $0.count < $1.count }

@@ -163,7 +163,7 @@ struct ImageFile: ~Copyable {
         return named.st_dev == open.st_dev && named.st_ino == open.st_ino
     }
 
-    /// Bytes that an open image has now. - Throws: what fstat(2) or the block device says.
+    /// Bytes that an open image has now. Throws what fstat(2) or the block device says.
     static func bytes(of descriptor: CInt, isBlockDevice: Bool, _ path: String) throws(BackendError) -> UInt64 {
         if isBlockDevice {
             let bytes = clinux_block_device_size(descriptor)

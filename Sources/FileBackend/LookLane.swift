@@ -20,7 +20,7 @@ final class LookLane: Sendable {
         self.device = device
     }
 
-    /// Has `keeper` look at its image some time soon. - Returns: false where no thread can be had: to be called again.
+    /// Has `keeper` look at its image some time soon. Returns false where no thread can be had: to be called again.
     func submit(_ keeper: FileKeeper) -> Bool {
         state.withLock { state in
             if !state.waiting.contains(where: { $0 === keeper }) { state.waiting.append(keeper) }

@@ -75,7 +75,7 @@ struct SubmissionRing: ~Copyable {
     /// Polls readable while there are completions.
     var descriptor: CInt { isOpen ? curing_descriptor(ring) : -1 }
 
-    /// Fills an entry with the next step of `operation` on `file`. - Returns: false when the ring is full.
+    /// Fills an entry with the next step of `operation` on `file`. Returns false when the ring is full.
     func fill(_ operation: Operation, file: CInt, zeroes: UnsafeMutableRawPointer) -> Bool {
         let offset = operation.pointee.offset
         let length = operation.pointee.remaining
@@ -140,7 +140,7 @@ struct SubmissionRing: ~Copyable {
     /// Whether completions wait, or would after the next system call; reads memory only.
     var hasCompletions: Bool { isOpen && curing_has_completions(ring) }
 
-    /// Takes a batch of completions. - Returns: how many ``completion(_:)`` now holds.
+    /// Takes a batch of completions. Returns how many ``completion(_:)`` now holds.
     func take() -> Int { Int(curing_take(ring, taken, SubmissionRing.batch)) }
 
     /// Completion `index` of the last batch: whose it is and what the kernel answered.

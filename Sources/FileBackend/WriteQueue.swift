@@ -69,7 +69,7 @@ final class WriteQueue: @unchecked Sendable {
     /// Whether writes are better off with io_uring.
     var isPassed: Bool { manner.load(ordering: .relaxed) == Manner.complies.rawValue }
 
-    /// Queues a write. - Returns: false if the queue is full.
+    /// Queues a write. Returns false if the queue is full.
     func append(_ operation: FileOperation) -> Bool {
         let end = tail.load(ordering: .relaxed) + unpublished
         // Ordering: acquire pairs with the consumer's release, so the place is no longer read.
@@ -79,7 +79,7 @@ final class WriteQueue: @unchecked Sendable {
         return true
     }
 
-    /// Shows the consumer what was queued. - Returns: whether there was anything.
+    /// Shows the consumer what was queued. Returns whether there was anything.
     func publish() -> Bool {
         guard unpublished > 0 else { return false }
         // Ordering: sequentially consistent, before the look at whether the writer is parked; it releases the jobs, too.
@@ -95,7 +95,7 @@ final class WriteQueue: @unchecked Sendable {
         head.load(ordering: .relaxed) == tail.load(ordering: .sequentiallyConsistent)
     }
 
-    /// Carries out what is queued now and answers it. - Returns: whether there was anything.
+    /// Carries out what is queued now and answers it. Returns whether there was anything.
     func carryOut() -> Bool {
         let start = head.load(ordering: .relaxed)
         // Ordering: acquire pairs with the producer's publish.

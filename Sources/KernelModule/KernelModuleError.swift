@@ -1,3 +1,4 @@
+internal import KernelFiles
 public import SystemPackage
 
 /// A kernel without the module, why, and how to get it.
@@ -58,8 +59,8 @@ public struct Distribution: Equatable, Sendable {
     }
 
     init(osReleaseFile path: FilePath) {
-        let text = try? FileDescriptor.open(path, .readOnly, options: .closeOnExec).closeAfterReading()
-        self.init(osRelease: text ?? "")
+        let bytes = (try? SmallFile.prefix(of: path, 65536)) ?? []
+        self.init(osRelease: String(decoding: bytes, as: UTF8.self))
     }
 
     /// Where the modules of LIO's target core come from here.
@@ -78,16 +79,5 @@ public struct Distribution: Equatable, Sendable {
         }
         return
             "boot a kernel built with CONFIG_TCM_USER2=m and its modules installed in /lib/modules/\(kernelRelease)"
-    }
-}
-
-extension FileDescriptor {
-    /// The first 64 KiB as text; closes the file.
-    fileprivate func closeAfterReading() throws -> String {
-        try closeAfter {
-            var bytes = [UInt8](repeating: 0, count: 65536)
-            let count = try bytes.withUnsafeMutableBytes { try read(into: $0) }
-            return String(decoding: bytes[..<count], as: UTF8.self)
-        }
     }
 }

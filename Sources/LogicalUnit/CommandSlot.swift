@@ -137,7 +137,7 @@ struct CommandSlot: ~Copyable {
 /// What a rare command carries along beyond the fields of its slot.
 final class CommandExtras {
     /// A question to the backend and its answer.
-    var survey: Survey?
+    var survey: AskedSurvey?
     /// Where a long command stands.
     var run: LongRun?
     /// It has told the backend that it needs the right to write.

@@ -1,4 +1,5 @@
 internal import BlockBackend
+public import Reactor
 internal import SCSI
 internal import Synchronization
 

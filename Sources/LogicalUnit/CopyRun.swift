@@ -115,7 +115,7 @@ struct CopyHistory {
     }
 
     /// The initiator has been told how the copy ended: nobody asks again, but for the details of a failure after its
-    /// status (SPC-4 6.26), and the identifier may be used anew.
+    /// status (SPC-4), and the identifier may be used anew.
     mutating func told(_ listIdentifier: UInt32, by action: ThirdPartyCopyIn) {
         entries.removeAll { entry in
             guard entry.listIdentifier == listIdentifier, !entry.isInProgress else { return false }

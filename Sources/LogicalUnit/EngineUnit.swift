@@ -68,7 +68,7 @@ public protocol ControlledUnit: ServiceableUnit {
 ///
 /// The class exists so that loops and control plane can point at the unit; it has no state of its own on the data
 /// path and is entered once per turn.
-public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit, @unchecked Sendable {
+public final class EngineUnit<Backend: BlockBackend & ~Copyable>: @unchecked Sendable {
     // SAFETY: all of this is touched by the loop's thread only, from attach to detach, and by the one owner before
     // and after.
     private var openedBackend: Backend?
@@ -77,7 +77,7 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
     private var unit: UnsafeMutablePointer<LogicalUnit<Backend>>?
     private let profile: UnitProfile
     private let report: UnitReporter
-    /// As ``ControlledUnit`` says.
+    /// Taken from the backend before it is in use, so that any thread may read it.
     public let keeper: (any BackendKeeper)?
 
     /// The ways into the data path. Swift never specialises the witnesses of a generic class, so that a call
@@ -105,18 +105,18 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         take = { unit, chain, now in unit.takeCompletions(chain, now: now) }
     }
 
-    // MARK: - For the loop
+    deinit {
+        precondition(unit == nil, "\(name) is dropped without closeBackend()")
+    }
+}
 
-    /// As ``ServiceableUnit`` says.
+extension EngineUnit: ServiceableUnit where Backend: ~Copyable {
     public var name: String { profile.name }
 
-    /// As ``ServiceableUnit`` says.
     public var ringDescriptor: CInt { unit?.pointee.ring?.notifyDescriptor ?? -1 }
 
-    /// As ``ServiceableUnit`` says.
     public var backendDescriptor: CInt { unit?.pointee.backend.completionDescriptor ?? -1 }
 
-    /// As ``ServiceableUnit`` says.
     public func attach(index: UInt32, inbox: CompletionInbox) -> Bool {
         // Before the backend is taken: where there is no room for slots it stays here, to be closed.
         guard let slots = SlotTable(capacity: Limits.commandsInFlight, unit: index, inbox: inbox) else {
@@ -133,12 +133,10 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         return true
     }
 
-    /// As ``ServiceableUnit`` says.
     public func ringSignalled(failed: Bool) {
         unit?.pointee.ringSignalled(failed: failed)
     }
 
-    /// As ``ServiceableUnit`` says.
     public func takeCompletions(
         _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>? {
@@ -146,40 +144,32 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         return take(&unit.pointee, chain, now)
     }
 
-    /// As ``ServiceableUnit`` says.
     public func service(now: Int64) -> ServiceResult {
         guard let unit else { return .idle }
         return serve(&unit.pointee, now)
     }
 
-    /// As ``ServiceableUnit`` says.
     public var hasWork: Bool {
         guard let unit else { return false }
         return look(&unit.pointee)
     }
 
-    /// As ``ServiceableUnit`` says.
     public var spinLimit: Int64 { profile.spinLimit }
 
-    /// As ``ServiceableUnit`` says.
     public var watchesDeadlines: Bool { unit?.pointee.watchesDeadlines ?? false }
 
-    /// As ``ServiceableUnit`` says.
     public func checkDeadlines(now: Int64) {
         unit?.pointee.checkDeadlines(now: now)
     }
+}
 
-    // MARK: - For the control plane
-
-    /// As ``ControlledUnit`` says.
+extension EngineUnit: ControlledUnit where Backend: ~Copyable {
     public func stopTaking() {
         if unit?.pointee.mode == .serving { unit?.pointee.mode = .draining }
     }
 
-    /// As ``ControlledUnit`` says.
     public var commandsInFlight: Int { unit?.pointee.slots.inUse ?? 0 }
 
-    /// As ``ControlledUnit`` says.
     public var isQuiet: Bool {
         guard let unit else { return true }
         // Long commands are not waited for: told to stop, each ends with its step. Nothing else is taken beside an erasure.
@@ -188,59 +178,47 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         return (unit.pointee.mode == .ringless || unit.pointee.ring?.isEmpty ?? true)
     }
 
-    /// As ``ControlledUnit`` says.
     public func dropRing() {
         unit?.pointee.dropRing()
     }
 
-    /// As ``ControlledUnit`` says.
     public func install(_ ring: consuming CommandRing) {
         unit?.pointee.install(ring)
     }
 
-    /// As ``ControlledUnit`` says.
     public func deliver(_ facts: BackstoreFacts?, for number: UInt64) {
         unit?.pointee.deliver(facts, for: number, now: CoarseClock.milliseconds)
     }
 
-    /// As ``ControlledUnit`` says.
     public func accessStatesChanged(_ succeeded: Bool, _ facts: BackstoreFacts?) {
         unit?.pointee.accessStatesChanged(succeeded, facts, now: CoarseClock.milliseconds)
     }
 
-    /// As ``ControlledUnit`` says.
     public func modeParametersKept(_ succeeded: Bool, isShared: Bool) {
         unit?.pointee.modeParametersKept(succeeded, isShared: isShared)
     }
 
-    /// As ``ControlledUnit`` says.
     public func erasureKept(_ succeeded: Bool) {
         unit?.pointee.erasureKept(succeeded)
     }
 
-    /// As ``ControlledUnit`` says.
     public func serve(_ request: PeerRequest) {
         guard let unit else { return request.ticket.post(.goneAway) }
         unit.pointee.serve(request)
     }
 
-    /// As ``ControlledUnit`` says.
     public func storage(is availability: BackendAvailability) {
         unit?.pointee.storage(is: availability, now: CoarseClock.milliseconds)
     }
 
-    /// As ``ControlledUnit`` says.
     public func resize(bytes: UInt64) {
         unit?.pointee.resize(bytes: bytes)
     }
 
-    /// As ``ControlledUnit`` says.
     public var hasWriteCache: Bool? { unit?.pointee.modes.writeCacheEnabled }
 
-    /// As ``ControlledUnit`` says.
     public var counters: UnitCounters { unit?.pointee.counters ?? UnitCounters() }
 
-    /// As ``ControlledUnit`` says.
     public func closeBackend() {
         precondition(commandsInFlight == 0, "\(name) is closed with commands in flight")
         // The node first, where no loop ever had the unit: closing may take three time-outs of a cluster, and who adds the device
@@ -254,9 +232,5 @@ public final class EngineUnit<Backend: BlockBackend & ~Copyable>: ControlledUnit
         unit = nil
         openedBackend?.close()
         openedBackend = nil
-    }
-
-    deinit {
-        precondition(unit == nil, "\(name) is dropped without closeBackend()")
     }
 }

@@ -23,7 +23,6 @@ public struct Exclusion: Sendable, Equatable, BitwiseCopyable {
     /// Some initiator may read the unit and not write it.
     public var hasReadOnlyMapping: Bool
 
-    /// Exclusion from its parts.
     public init(reservation: Reservation = .none, hasReadOnlyMapping: Bool = false) {
         self.reservation = reservation
         self.hasReadOnlyMapping = hasReadOnlyMapping

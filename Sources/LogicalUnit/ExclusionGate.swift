@@ -2,7 +2,7 @@ internal import BlockBackend
 
 /// Makes a multi-step command atomic against everything else that touches its blocks.
 ///
-/// COMPARE AND WRITE on a backend without a native one reads, compares and writes; SBC-4 5.3 wants no other
+/// COMPARE AND WRITE on a backend without a native one reads, compares and writes; SBC-3 5.2 wants no other
 /// command's effect between. Commands that overlap it wait, in their order. While nothing of the kind runs, the
 /// gate costs one test per command.
 struct ExclusionGate {
@@ -42,7 +42,7 @@ struct ExclusionGate {
         running.append(slot)
     }
 
-    /// A command has ended. - Returns: whether one that waits may have waited for it.
+    /// A command has ended. Returns whether one that waits may have waited for it.
     mutating func ended(_ slot: Int, slots: borrowing SlotTable) -> Bool {
         if let position = running.firstIndex(of: slot) {
             running.remove(at: position)
@@ -52,7 +52,7 @@ struct ExclusionGate {
         return waiting.contains { slots[$0].pointee.extent.overlaps(extent) }
     }
 
-    /// Puts a command at the end of the queue. - Returns: false if the queue has no room for it.
+    /// Puts a command at the end of the queue. Returns false if the queue has no room for it.
     mutating func wait(_ slot: Int, exclusive: Bool) -> Bool {
         guard !exclusive || exclusiveWaiting < Self.exclusiveLimit else { return false }
         if exclusive { exclusiveWaiting += 1 }

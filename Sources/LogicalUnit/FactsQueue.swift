@@ -5,7 +5,6 @@ public struct FactsRequest: Sendable, Equatable, BitwiseCopyable {
     /// Whether somebody has to know whom LIO excludes (``BackstoreFacts/exclusion``), which is dear to find out.
     public var wantsExclusion: Bool
 
-    /// A question from its parts.
     public init(number: UInt64, wantsExclusion: Bool) {
         self.number = number
         self.wantsExclusion = wantsExclusion
@@ -47,7 +46,7 @@ struct FactsQueue {
         waiting.reserveCapacity(16)
     }
 
-    /// Lets a command wait. - Returns: the question to ask now; nil while one is under way.
+    /// Lets a command wait. Returns the question to ask now; nil while one is under way.
     mutating func add(_ slot: Int, wantsExclusion: Bool, now: Int64) -> FactsRequest? {
         waiting.append(Waiting(slot: slot, number: asked + 1, wantsExclusion: wantsExclusion))
         // Bound: an answer that does not come may have been lost, and keeps no later command from asking.
@@ -55,7 +54,7 @@ struct FactsQueue {
         return ask(now)
     }
 
-    /// A reading has ended. - Returns: the commands that it answers, oldest first, and the question to ask next.
+    /// A reading has ended. Returns the commands that it answers, oldest first, and the question to ask next.
     mutating func take(_ number: UInt64, now: Int64) -> (ready: [Int], next: FactsRequest?) {
         let ready = waiting.filter { $0.number <= number }.map(\.slot)
         waiting.removeAll { $0.number <= number }

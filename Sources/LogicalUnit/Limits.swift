@@ -1,3 +1,5 @@
+internal import Reactor
+
 /// Every bound of the engine, taken when a unit is opened. Nothing on the I/O path grows beyond them.
 public enum Limits {
     /// Commands of one unit in flight; more wait in the kernel's ring. The kernel's own bound is 65 535.
@@ -30,20 +32,17 @@ public enum Limits {
     /// Ring entries open at once: commands, pads and notices. A power of two.
     public static let openEntries = 16384
 
-    /// Milliseconds between two looks for commands that take too long.
-    public static let timeoutTick: Int64 = 250
-
     /// The kernel's default `cmd_time_out`, in milliseconds.
     static let kernelTimeout: Int64 = 30_000
 
     /// Milliseconds after which a command that was taken from the ring counts as given up by the kernel; nil for never.
     ///
     /// Bound: earlier than the kernel does it by two looks. It counts from when it put the command into the ring, and rounds up to
-    /// a whole second; we count from when we took it, and look every ``timeoutTick``.
+    /// a whole second; we count from when we took it, and look every ``EngineLoop/deadlineTick``.
     ///
     /// - Parameter kernelTimeout: `cmd_time_out` in milliseconds; 0 is never.
     static func patience(kernelTimeout: Int64) -> Int64? {
-        kernelTimeout > 0 ? max(kernelTimeout - 2 * timeoutTick, 2 * timeoutTick) : nil
+        kernelTimeout > 0 ? max(kernelTimeout - 2 * EngineLoop.deadlineTick, 2 * EngineLoop.deadlineTick) : nil
     }
 
     /// Milliseconds after which a command that waits for a reading of configfs goes on without: identity that was read
@@ -51,7 +50,7 @@ public enum Limits {
     public static let identityPatience: Int64 = 3000
 
     /// Milliseconds for which commands wait for the right to write, such as an image's exclusive lock, before they get BUSY. Looked
-    /// at with ``timeoutTick``.
+    /// at every ``EngineLoop/deadlineTick``.
     public static let rightPatience: Int64 = 500
 
     /// Milliseconds for which commands get BUSY while the storage is not to be had, and NOT READY after that, so that a

@@ -19,8 +19,10 @@ struct AccessStateChange {
 extension LogicalUnit where Backend: ~Copyable {
     /// REPORT TARGET PORT GROUPS.
     mutating func reportTargetPortGroups(
-        _ command: consuming PendingCommand, _ report: ReportTargetPortGroups, _ facts: BackstoreFacts
+        _ command: consuming PendingCommand, _ report: ReportTargetPortGroups, _ known: KnownFacts
     ) {
+        guard known.areFresh else { return finish(command, .status(.busy)) }
+        let facts = known.facts
         guard !facts.targetPortGroups.isEmpty else {
             // As the original without an enabled port.
             return finish(command, .check(.invalidCommandOperationCode))
@@ -33,8 +35,10 @@ extension LogicalUnit where Backend: ~Copyable {
     /// SET TARGET PORT GROUPS. For active/optimized the right to write is taken first: until it is there, initiators
     /// get BUSY and come again.
     mutating func setTargetPortGroups(
-        _ command: consuming PendingCommand, _ set: SetTargetPortGroups, _ facts: BackstoreFacts
+        _ command: consuming PendingCommand, _ set: SetTargetPortGroups, _ known: KnownFacts
     ) {
+        guard known.areFresh else { return finish(command, .status(.busy)) }
+        let facts = known.facts
         guard facts.targetPortGroupSupport.isExplicit, let access = facts.explicitAccess else {
             return finish(command, .check(.invalidCommandOperationCode))
         }

@@ -7,7 +7,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// Commands that may hold memory at once. Bound: 16 MiB per unit, 64 MiB if all are ORWRITEs of the largest transfer.
     static var bounceLimit: Int { 16 }
 
-    /// COMPARE AND WRITE (SBC-4 5.3).
+    /// COMPARE AND WRITE (SBC-3 5.2).
     mutating func compareAndWrite(_ command: consuming PendingCommand, _ compare: CompareAndWrite) {
         let slot = command.slot
         if let sense = compare.refusal(limits: advertisement.limits) { return finish(command, .check(sense)) }
@@ -79,7 +79,7 @@ extension LogicalUnit where Backend: ~Copyable {
 
     // MARK: - ORWRITE
 
-    /// ORWRITE(16) (SBC-4 5.9): reads, combines and writes; like COMPARE AND WRITE atomic against everything else.
+    /// ORWRITE(16) (SBC-3 5.5): reads, combines and writes; like COMPARE AND WRITE atomic against everything else.
     mutating func orWrite(_ command: consuming PendingCommand, _ access: MediumAccess) {
         let slot = command.slot
         if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }

@@ -18,11 +18,9 @@ extension LogicalUnit where Backend: ~Copyable {
             if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
             // The one way to a command's beginning. LIO has judged READ and WRITE by the direction of their data; they do not go
             // through `start`, which would look once more what they are.
-            switch decoded {
-            case .read(let access): return read(command, access)
-            case .write(let access): return write(command, access)
-            default: if let need = factsNeed(of: decoded) { return awaitFacts(command, need) }
-            }
+            if case .read(let access) = decoded { return read(command, access) }
+            if case .write(let access) = decoded { return write(command, access) }
+            if needsExclusion(decoded) { return awaitFacts(command, .exclusion) }
             start(command, decoded)
         case .refused(let sense):
             // What the medium is going through comes before what is wrong with a command for it.
@@ -40,7 +38,9 @@ extension LogicalUnit where Backend: ~Copyable {
     }
 
     /// Starts a decoded command.
-    mutating func start(_ command: consuming PendingCommand, _ decoded: Command) {
+    ///
+    /// - Parameter known: what configfs says, for a command that has waited for it.
+    mutating func start(_ command: consuming PendingCommand, _ decoded: Command, _ known: KnownFacts? = nil) {
         switch decoded {
         case .read(let access): read(command, access)
         case .write(let access): write(command, access)
@@ -58,13 +58,33 @@ extension LogicalUnit where Backend: ~Copyable {
         case .formatUnit(let format): formatUnit(command, format)
         case .sanitize(let sanitize): self.sanitize(command, sanitize)
         case .testUnitReady, .startStopUnit, .sendDiagnostic, .preventAllowMediumRemoval: sendNothing(command)
-        case .requestSense, .readCapacity10, .readCapacity16, .modeSense, .readDefectData,
-            .reportSupportedTaskManagementFunctions:
-            answerFromProfile(command, decoded)
+        case .requestSense(let request): requestSense(command, request)
+        case .readCapacity10: send(command, profile.capacity.readCapacity10, allocationLength: 8)
+        case .readCapacity16(let allocationLength): readCapacity16(command, allocationLength)
+        case .modeSense(let sense): modeSense(command, sense)
         case .modeSelect(let select): modeSelect(command, select)
-        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy, .receiveCopyResults,
-            .reportSupportedOperationCodes:
-            awaitFacts(command, .paths)
+        case .readDefectData(let defects):
+            send(command, defects.response, allocationLength: defects.allocationLength)
+        case .reportSupportedTaskManagementFunctions(let report):
+            send(command, report.response, allocationLength: report.allocationLength)
+        case .inquiry(let inquiry):
+            guard let known else { return awaitFacts(command, .paths) }
+            self.inquiry(command, inquiry, known)
+        case .reportTargetPortGroups(let report):
+            guard let known else { return awaitFacts(command, .paths) }
+            reportTargetPortGroups(command, report, known)
+        case .setTargetPortGroups(let set):
+            guard let known else { return awaitFacts(command, .paths) }
+            setTargetPortGroups(command, set, known)
+        case .extendedCopy(let copy):
+            guard let known else { return awaitFacts(command, .paths) }
+            extendedCopy(command, copy, known.facts)
+        case .receiveCopyResults(let receive):
+            guard let known else { return awaitFacts(command, .paths) }
+            receiveCopyResults(command, receive, known.facts)
+        case .reportSupportedOperationCodes(let report):
+            guard let known else { return awaitFacts(command, .paths) }
+            reportOperationCodes(command, report, known.facts)
         }
     }
 
@@ -134,7 +154,7 @@ extension LogicalUnit where Backend: ~Copyable {
         slots.park(command, as: .inFlight)
     }
 
-    /// Takes the answers at the head of a chain that are for this unit. - Returns: the rest of the chain.
+    /// Takes the answers at the head of a chain that are for this unit. Returns the rest of the chain.
     mutating func takeCompletions(
         _ chain: UnsafeMutablePointer<CompletionNode>, now: Int64
     ) -> UnsafeMutablePointer<CompletionNode>? {

@@ -4,30 +4,26 @@ internal import TCMURing
 
 /// Commands that are answered from what is known about the unit.
 extension LogicalUnit where Backend: ~Copyable {
-    /// Commands whose answer needs nothing but the profile.
-    mutating func answerFromProfile(_ command: consuming PendingCommand, _ decoded: Command) {
-        switch decoded {
-        case .requestSense(let request):
-            send(
-                command, request.response(condition.pendingSense()),
-                allocationLength: UInt32(request.allocationLength))
-        case .readCapacity10: send(command, profile.capacity.readCapacity10, allocationLength: 8)
-        case .readCapacity16(let allocationLength):
-            send(
-                command, profile.capacity.readCapacity16(provisioning: advertisement.provisioning),
-                allocationLength: allocationLength)
-        case .modeSense(let sense):
-            do throws(Sense) {
-                let data = try modes.response(to: sense, capacity: profile.capacity)
-                send(command, data, allocationLength: UInt32(sense.allocationLength))
-            } catch {
-                finish(command, .check(error))
-            }
-        case .readDefectData(let defects):
-            send(command, defects.response, allocationLength: defects.allocationLength)
-        case .reportSupportedTaskManagementFunctions(let report):
-            send(command, report.response, allocationLength: report.allocationLength)
-        default: preconditionFailure("\(decoded) is not answered from the profile")
+    /// REQUEST SENSE.
+    mutating func requestSense(_ command: consuming PendingCommand, _ request: RequestSense) {
+        send(
+            command, request.response(condition.pendingSense()), allocationLength: UInt32(request.allocationLength))
+    }
+
+    /// READ CAPACITY(16).
+    mutating func readCapacity16(_ command: consuming PendingCommand, _ allocationLength: UInt32) {
+        send(
+            command, profile.capacity.readCapacity16(provisioning: advertisement.provisioning),
+            allocationLength: allocationLength)
+    }
+
+    /// MODE SENSE, 6 and 10.
+    mutating func modeSense(_ command: consuming PendingCommand, _ sense: ModeSense) {
+        do throws(Sense) {
+            let data = try modes.response(to: sense, capacity: profile.capacity)
+            send(command, data, allocationLength: UInt32(sense.allocationLength))
+        } catch {
+            finish(command, .check(error))
         }
     }
 
@@ -50,44 +46,32 @@ extension LogicalUnit where Backend: ~Copyable {
         return try bytes.withUnsafeBytes { bytes throws(Sense) -> Value in try read(bytes) }
     }
 
-    /// Commands whose answer tells identity or access states, with `facts` that are as fresh as they must be.
-    mutating func answerFromFacts(
-        _ command: consuming PendingCommand, _ decoded: Command, _ facts: BackstoreFacts
-    ) {
-        // A unit without a name cannot be told from others in a copy's parameter list; INQUIRY says so, too (3PC).
-        if decoded.isThirdPartyCopy, !facts.isNamed {
-            return finish(command, .check(.invalidCommandOperationCode))
+    /// INQUIRY: standard data or a page.
+    mutating func inquiry(_ command: consuming PendingCommand, _ inquiry: Inquiry, _ known: KnownFacts) {
+        let facts = known.facts
+        // TPGS and target port groups.
+        let tellsAccessStates = inquiry.vitalProductPage == nil || inquiry.vitalProductPage == 0x83
+        guard known.areFresh || !tellsAccessStates else { return finish(command, .status(.busy)) }
+        guard let code = inquiry.vitalProductPage else {
+            let standard = StandardInquiry(
+                targetPortGroupSupport: facts.targetPortGroupSupport, thirdPartyCopy: facts.isNamed)
+            return send(command, standard.bytes, allocationLength: UInt32(inquiry.allocationLength))
         }
-        switch decoded {
-        case .inquiry(let inquiry):
-            guard let code = inquiry.vitalProductPage else {
-                let standard = StandardInquiry(
-                    targetPortGroupSupport: facts.targetPortGroupSupport, thirdPartyCopy: facts.isNamed)
-                return send(command, standard.bytes, allocationLength: UInt32(inquiry.allocationLength))
-            }
-            let identity = UnitIdentity(
-                serial: facts.serial, configString: profile.configString, port: facts.port)
-            let vital = VitalProductData(
-                identity: identity, limits: advertisement.limits, provisioning: advertisement.provisioning,
-                mediumRotationRate: advertisement.mediumRotationRate, commands: advertisement.commands,
-                thresholdExponent: advertisement.thresholdExponent,
-                thirdPartyCopy: facts.isNamed
-                    ? ThirdPartyCopy(.served(blockSize: profile.capacity.blockSize)) : nil)
-            guard let page = vital.page(code) else {
-                return finish(command, .check(VitalProductData.unsupportedPage))
-            }
-            send(command, page, allocationLength: UInt32(inquiry.allocationLength))
-        case .reportTargetPortGroups(let report):
-            reportTargetPortGroups(command, report, facts)
-        case .setTargetPortGroups(let set): setTargetPortGroups(command, set, facts)
-        case .extendedCopy(let copy): extendedCopy(command, copy, facts)
-        case .receiveCopyResults(let receive): receiveCopyResults(command, receive)
-        case .reportSupportedOperationCodes(let report): reportOperationCodes(command, report, facts)
-        default: preconditionFailure("\(decoded) is not answered from configfs")
+        let identity = UnitIdentity(serial: facts.serial, configString: profile.configString, port: facts.port)
+        let vital = VitalProductData(
+            identity: identity, limits: advertisement.limits, provisioning: advertisement.provisioning,
+            mediumRotationRate: advertisement.mediumRotationRate, commands: advertisement.commands,
+            thresholdExponent: advertisement.thresholdExponent,
+            thirdPartyCopy: facts.isNamed
+                ? ThirdPartyCopy(.served(blockSize: profile.capacity.blockSize)) : nil)
+        guard let page = vital.page(code) else {
+            return finish(command, .check(VitalProductData.unsupportedPage))
         }
+        send(command, page, allocationLength: UInt32(inquiry.allocationLength))
     }
 
-    private mutating func reportOperationCodes(
+    /// REPORT SUPPORTED OPERATION CODES.
+    mutating func reportOperationCodes(
         _ command: consuming PendingCommand, _ report: ReportSupportedOperationCodes, _ facts: BackstoreFacts
     ) {
         do throws(Sense) {
@@ -131,14 +115,5 @@ extension LogicalUnit where Backend: ~Copyable {
     func zeroRest(_ slot: Int, from count: UInt64) {
         let buffer = slots[slot].pointee.segmentBytes
         if buffer > count { slots.segments(slot).zero(from: Int(count), length: Int(buffer - count)) }
-    }
-}
-
-extension Command {
-    fileprivate var isThirdPartyCopy: Bool {
-        switch self {
-        case .extendedCopy, .receiveCopyResults: true
-        default: false
-        }
     }
 }

@@ -4,7 +4,7 @@ internal import SCSI
 
 /// FORMAT UNIT and SANITIZE: the whole medium, piece by piece, with everything else refused meanwhile.
 extension LogicalUnit where Backend: ~Copyable {
-    /// FORMAT UNIT (SBC-4 5.4). Block size and capacity stay; the blocks are filled with zeros or the pattern given.
+    /// FORMAT UNIT (SBC-3 5.3). Block size and capacity stay; the blocks are filled with zeros or the pattern given.
     mutating func formatUnit(_ command: consuming PendingCommand, _ format: FormatUnit) {
         let slot = command.slot
         if isWriteProtected { return finish(command, .check(.writeProtected)) }
@@ -29,7 +29,7 @@ extension LogicalUnit where Backend: ~Copyable {
         erase(command, MediumErasure(.format, fill, size: mediumBytes), immediate: parameters.immediate)
     }
 
-    /// SANITIZE (SBC-4 5.30).
+    /// SANITIZE (SBC-3 5.24).
     mutating func sanitize(_ command: consuming PendingCommand, _ sanitize: Sanitize) {
         let slot = command.slot
         if sanitize.action == .exitFailureMode { return exitFailureMode(command) }

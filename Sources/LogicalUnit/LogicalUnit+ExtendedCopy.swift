@@ -10,6 +10,8 @@ extension LogicalUnit where Backend: ~Copyable {
     mutating func extendedCopy(
         _ command: consuming PendingCommand, _ copy: ExtendedCopy, _ facts: BackstoreFacts
     ) {
+        // A unit without a name cannot be told from others in a copy's parameter list; INQUIRY says so, too (3PC).
+        guard facts.isNamed else { return finish(command, .check(.invalidCommandOperationCode)) }
         let slot = command.slot
         if copy.parameterListLength == 0 { return sendNothing(command) }
         if lateCommands > 0 { return finish(command, .status(.busy)) }
@@ -133,8 +135,11 @@ extension LogicalUnit where Backend: ~Copyable {
 
     // MARK: - RECEIVE COPY RESULTS
 
-    /// RECEIVE COPY RESULTS (SPC-4 6.26 to 6.30).
-    mutating func receiveCopyResults(_ command: consuming PendingCommand, _ receive: ReceiveCopyResults) {
+    /// RECEIVE COPY RESULTS (SPC-4).
+    mutating func receiveCopyResults(
+        _ command: consuming PendingCommand, _ receive: ReceiveCopyResults, _ facts: BackstoreFacts
+    ) {
+        guard facts.isNamed else { return finish(command, .check(.invalidCommandOperationCode)) }
         let data: [UInt8]
         do throws(Sense) {
             data = try receive.response(copies[receive.listIdentifier], limits: copyLimits)

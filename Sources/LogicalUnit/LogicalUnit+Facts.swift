@@ -11,15 +11,21 @@ enum FactsNeed {
     case exclusion
 }
 
+/// What configfs says, as it was read for a command.
+struct KnownFacts {
+    let facts: BackstoreFacts
+    /// Read since the command arrived. Identity does not change, but access states do: better none than old ones.
+    let areFresh: Bool
+}
+
 /// Commands whose answer, or whose right to be carried out, lives in configfs.
 ///
 /// configfs is never read on the loop, and no answer is older than the command: it waits until a reading that began
 /// after it arrived has ended (docs/adr/0019).
 extension LogicalUnit where Backend: ~Copyable {
-    /// What a command has to know before it is begun; nil for nearly all. READ and WRITE are not asked about.
-    func factsNeed(of command: Command) -> FactsNeed? {
-        if command.isAnsweredFromFacts { return .paths }
-        return profile.isHeldToExclusion && command.changesMediumUnseen ? .exclusion : nil
+    /// Whether the unit has to know whom LIO excludes before it begins the command. READ and WRITE are not asked about.
+    func needsExclusion(_ command: Command) -> Bool {
+        profile.isHeldToExclusion && command.changesMediumUnseen
     }
 
     /// Lets a command wait for a reading that begins from now on.
@@ -82,16 +88,14 @@ extension LogicalUnit where Backend: ~Copyable {
         guard case .command(let decoded) = decode(slot) else { return finish(command, otherwise) }
         // An erasure may have begun meanwhile, and an EXTENDED COPY must not follow it.
         if !condition.isClear, let outcome = refusal(of: decoded) { return finish(command, outcome) }
-        if factsNeed(of: decoded) == .exclusion {
+        if needsExclusion(decoded) {
             // Better none than one that is not allowed: unknown is BUSY.
             guard let exclusion = fresh?.exclusion else { return finish(command, .status(.busy)) }
             if let outcome = exclusion.refusalOfUnseenChange { return finish(command, outcome) }
             return start(command, decoded)
         }
         guard let known = fresh ?? facts else { return finish(command, otherwise) }
-        // Identity does not change, but access states do: better none than old ones.
-        if fresh == nil && decoded.tellsAccessStates { return finish(command, .status(.busy)) }
-        answerFromFacts(command, decoded, known)
+        start(command, decoded, KnownFacts(facts: known, areFresh: fresh != nil))
     }
 
     // MARK: - For another unit
@@ -142,26 +146,5 @@ extension LogicalUnit where Backend: ~Copyable {
         if let outcome = exclusion.refusalOfPeer(isWrite: request.isWrite) { return finish(command, outcome) }
         let access = MediumAccess(lba: request.range.lba, blocks: UInt32(clamping: request.range.blocks))
         if request.isWrite { write(command, access) } else { read(command, access) }
-    }
-}
-
-extension Command {
-    /// Its answer tells, or stands on, what configfs says of identity and ports.
-    var isAnsweredFromFacts: Bool {
-        switch self {
-        case .inquiry, .reportTargetPortGroups, .setTargetPortGroups, .extendedCopy,
-            .reportSupportedOperationCodes:
-            true
-        default: false
-        }
-    }
-
-    /// It tells or changes something of target port groups: TPGS, their numbers, their states.
-    fileprivate var tellsAccessStates: Bool {
-        switch self {
-        case .reportTargetPortGroups, .setTargetPortGroups: true
-        case .inquiry(let inquiry): inquiry.vitalProductPage == nil || inquiry.vitalProductPage == 0x83
-        default: false
-        }
     }
 }

@@ -8,7 +8,6 @@ public struct KeptErasure: Sendable, Equatable {
     /// AUSE: EXIT FAILURE MODE ends its failure.
     public let mayExit: Bool
 
-    /// An erasure from its parts.
     public init(isSanitize: Bool, mayExit: Bool) {
         (self.isSanitize, self.mayExit) = (isSanitize, mayExit)
     }
@@ -26,7 +25,7 @@ enum ErasureChange {
     case settles
 }
 
-/// A medium that is half erased is told as such until an erasure succeeds (SBC-3 4.11.2, 4.33; SBC-4 5.4), which is longer than a
+/// A medium that is half erased is told as such until an erasure succeeds (SBC-3 4.11.2 and 5.3), which is longer than a
 /// process may live.
 extension LogicalUnit where Backend: ~Copyable {
     /// Begins an erasure, of which everything is checked, once it is kept. Commands that come after it are refused from here on.

@@ -3,7 +3,7 @@ internal import SCSI
 
 /// READ, WRITE and SYNCHRONIZE CACHE: one backend operation each.
 extension LogicalUnit where Backend: ~Copyable {
-    /// READ 6/10/12/16 (SBC-4 5.15 to 5.18).
+    /// READ 6/10/12/16 (SBC-3 5.10 to 5.13).
     mutating func read(_ command: consuming PendingCommand, _ access: MediumAccess) {
         let slot = command.slot
         if let outcome = refusal(of: access.range, modifies: false) { return finish(command, outcome) }
@@ -18,14 +18,14 @@ extension LogicalUnit where Backend: ~Copyable {
         settle(command, submitRead(slot, extent))
     }
 
-    /// Reads into the slot's data buffer; with FUA the medium: what a cache holds newer is written back first (SBC-3 5.8).
+    /// Reads into the slot's data buffer; with FUA the medium: what a cache holds newer is written back first (SBC-3 5.10).
     @inline(__always)
     private mutating func submitRead(_ slot: Int, _ extent: ByteExtent) -> Submission {
         if slots[slot].pointee.stage == .readFlush { return backend.flush(ticket: slots.ticket(slot)) }
         return backend.read(extent, into: slots.segments(slot), ticket: slots.ticket(slot))
     }
 
-    /// WRITE 6/10/12/16 (SBC-4 5.40 to 5.43).
+    /// WRITE 6/10/12/16 (SBC-3 5.33 to 5.36).
     ///
     /// FUA is honoured by the backend, or by a flush after the write; without a volatile cache every answered
     /// write is durable anyway.
@@ -59,7 +59,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// WCE = 0 and the backend has a cache: what was written has to be flushed before it is answered.
     var writesThrough: Bool { !modes.writeCacheEnabled && backend.capabilities.volatileCache }
 
-    /// SYNCHRONIZE CACHE 10/16 (SBC-4 5.31): the whole unit is made durable, before the answer even with IMMED.
+    /// SYNCHRONIZE CACHE 10/16 (SBC-3 5.26 and 5.27): the whole unit is made durable, before the answer even with IMMED.
     mutating func synchronizeCache(_ command: consuming PendingCommand, _ synchronize: SynchronizeCache) {
         let slot = command.slot
         if let outcome = refusal(of: synchronize.range(in: profile.capacity), modifies: false) {
@@ -70,7 +70,7 @@ extension LogicalUnit where Backend: ~Copyable {
         settle(command, backend.flush(ticket: slots.ticket(slot)))
     }
 
-    /// WRITE ATOMIC(16) (SBC-4 5.48): a write that the backend carries out whole or not at all, within the bounds of
+    /// WRITE ATOMIC(16) (SBC-4): a write that the backend carries out whole or not at all, within the bounds of
     /// page B0h.
     mutating func writeAtomic(_ command: consuming PendingCommand, _ access: MediumAccess) {
         if let outcome = refusal(of: access.range, modifies: true) { return finish(command, outcome) }
@@ -78,7 +78,7 @@ extension LogicalUnit where Backend: ~Copyable {
         write(command, access)
     }
 
-    /// PRE-FETCH 10/16 (SBC-4 5.10, 5.11). GOOD and never CONDITION MET: nobody knows what stays in a cache.
+    /// PRE-FETCH 10/16 (SBC-3 5.8 and 5.9). GOOD and never CONDITION MET: nobody knows what stays in a cache.
     mutating func prefetch(_ command: consuming PendingCommand, _ prefetch: Prefetch) {
         let slot = command.slot
         let range = prefetch.range(in: profile.capacity)

@@ -252,8 +252,8 @@ extension LogicalUnit where Backend: ~Copyable {
         return UnsafeMutableRawBufferPointer(rebasing: bytes[..<Int(step.extent.length)])
     }
 
-    /// Sees to it that the command's memory is there and holds what the next step writes. - Returns: false if there is
-    /// none; that is found out before the first step.
+    /// Sees to it that the command's memory is there and holds what the next step writes. Returns false if there is none; that
+    /// is found out before the first step.
     private mutating func prepareMemory(_ slot: Int, _ run: LongRun, _ limits: StepLimits) -> Bool {
         let blockSize = Int(profile.capacity.blockSize)
         if slots[slot].pointee.bounce == nil {

@@ -1,9 +1,22 @@
 internal import BlockBackend
 internal import SCSI
 
+/// A question to the backend, and what its answer is for.
+struct AskedSurvey {
+    enum Purpose {
+        case lbaStatus(GetLBAStatus)
+        case logPage(LogSense)
+        /// The unit's own look at the space that is left, without any initiator's command.
+        case spaceCheck
+    }
+
+    let purpose: Purpose
+    let survey: Survey
+}
+
 /// Commands that ask the backend about space. It may block over that, so it answers from elsewhere.
 extension LogicalUnit where Backend: ~Copyable {
-    /// GET LBA STATUS (SBC-4 5.5).
+    /// GET LBA STATUS (SBC-3 5.4).
     mutating func getLBAStatus(_ command: consuming PendingCommand, _ status: GetLBAStatus) {
         guard status.lba < profile.capacity.blocks else {
             return finish(command, .check(.logicalBlockAddressOutOfRange))
@@ -14,10 +27,10 @@ extension LogicalUnit where Backend: ~Copyable {
             let whole = GetLBAStatus.Descriptor(range: range, isMapped: true)
             return send(command, status.response([whole]), allocationLength: status.allocationLength)
         }
-        ask(command, .allocation(extent(of: range), limit: status.wantedDescriptors))
+        ask(command, .allocation(extent(of: range), limit: status.wantedDescriptors), for: .lbaStatus(status))
     }
 
-    /// LOG SENSE (SPC-5 6.8).
+    /// LOG SENSE (SPC-4 6.8).
     mutating func logSense(_ command: consuming PendingCommand, _ log: LogSense) {
         // Only page 0Ch tells figures; the list of pages says no more than that there is such a page.
         guard backend.capabilities.reportsSpace, log.pageCode == 0x0C else {
@@ -25,15 +38,17 @@ extension LogicalUnit where Backend: ~Copyable {
             if backend.capabilities.reportsSpace { listed.availableBytes = 0 }
             return answer(command, log, listed)
         }
-        ask(command, .space)
+        ask(command, .space, for: .logPage(log))
     }
 
     /// Puts the question to the backend; the answer comes to ``answerSurvey(_:)``.
-    private mutating func ask(_ command: consuming PendingCommand, _ question: Survey.Question) {
+    private mutating func ask(
+        _ command: consuming PendingCommand, _ question: Survey.Question, for purpose: AskedSurvey.Purpose
+    ) {
         let slot = command.slot
         let survey = Survey(question)
         let extras = CommandExtras()
-        extras.survey = survey
+        extras.survey = AskedSurvey(purpose: purpose, survey: survey)
         slots[slot].pointee.extras = extras
         slots[slot].pointee.stage = .survey
         settle(command, backend.survey(survey, ticket: slots.ticket(slot)))
@@ -41,18 +56,16 @@ extension LogicalUnit where Backend: ~Copyable {
 
     /// The backend has answered.
     mutating func answerSurvey(_ command: consuming PendingCommand) {
-        let slot = command.slot
-        guard let survey = slots[slot].pointee.extras?.survey else {
+        guard let asked = slots[command.slot].pointee.extras?.survey else {
             preconditionFailure("an answer to no question")
         }
-        if slots[slot].pointee.isDetached { return judgeSpace(command, survey) }
-        switch decode(slot) {
-        case .command(.getLBAStatus(let status)):
+        switch asked.purpose {
+        case .lbaStatus(let status):
             send(
-                command, status.response(descriptors(of: survey.runs, from: status.lba)),
+                command, status.response(descriptors(of: asked.survey.runs, from: status.lba)),
                 allocationLength: status.allocationLength)
-        case .command(.logSense(let log)): answer(command, log, survey)
-        default: preconditionFailure("a survey for a command that asks for none")
+        case .logPage(let log): answer(command, log, asked.survey)
+        case .spaceCheck: judgeSpace(command, asked.survey)
         }
     }
 
@@ -119,7 +132,7 @@ extension LogicalUnit where Backend: ~Copyable {
         record.pointee.isDetached = true
         record.pointee.segmentCount = 0
         record.pointee.segmentBytes = 0
-        ask(command, .space)
+        ask(command, .space, for: .spaceCheck)
     }
 
     /// A look of our own has failed; told once until one succeeds. No initiator waits for it.

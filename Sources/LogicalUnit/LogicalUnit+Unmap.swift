@@ -3,7 +3,7 @@ internal import SCSI
 
 /// UNMAP: the parameter list checked whole, then one discard after another.
 extension LogicalUnit where Backend: ~Copyable {
-    /// UNMAP (SBC-4 5.35).
+    /// UNMAP (SBC-3 5.28).
     mutating func unmap(_ command: consuming PendingCommand, _ unmap: UnmapCommand) {
         let slot = command.slot
         guard let limits = advertisement.limits.unmap else {

@@ -5,7 +5,7 @@ internal import SCSI
 /// VERIFY and WRITE AND VERIFY: the medium read into memory of the unit's own, and compared if there is something to
 /// compare with.
 extension LogicalUnit where Backend: ~Copyable {
-    /// VERIFY 10/12/16 (SBC-4 5.36 to 5.38).
+    /// VERIFY 10/12/16 (SBC-3 5.29 to 5.31).
     mutating func verify(_ command: consuming PendingCommand, _ verify: Verify) {
         let slot = command.slot
         if let outcome = refusal(of: verify.range, modifies: false) { return finish(command, outcome) }
@@ -26,7 +26,7 @@ extension LogicalUnit where Backend: ~Copyable {
         return pass
     }
 
-    /// WRITE AND VERIFY 10/12/16 (SBC-4 5.49 to 5.51): on the medium before it is read back, so always durable.
+    /// WRITE AND VERIFY 10/12/16 (SBC-3 5.38 to 5.40): on the medium before it is read back, so always durable.
     /// Exclusive, or another command's write in between would be taken for a fault.
     mutating func writeAndVerify(_ command: consuming PendingCommand, _ verify: Verify) {
         let slot = command.slot

@@ -3,7 +3,7 @@ internal import SCSI
 
 /// WRITE SAME: deallocated, zeroed or written by the backend where it can, else written in copies.
 extension LogicalUnit where Backend: ~Copyable {
-    /// WRITE SAME 10/16 (SBC-4 5.53, 5.54).
+    /// WRITE SAME 10/16 (SBC-3 5.44 and 5.45).
     mutating func writeSame(_ command: consuming PendingCommand, _ same: WriteSame) {
         let slot = command.slot
         if let sense = same.refusal(limits: advertisement.limits, provisioning: advertisement.provisioning) {
@@ -23,7 +23,7 @@ extension LogicalUnit where Backend: ~Copyable {
     /// The cheapest way that leaves exactly the pattern on the medium.
     ///
     /// Zeros on a thin unit are deallocated, with the UNMAP bit and without: the blocks then read as the pattern, bit for
-    /// bit (SBC-4 4.7.3.4.4), and what a thin unit holds of zeros is space for nothing.
+    /// bit (SBC-3), and what a thin unit holds of zeros is space for nothing.
     private func cheapest(_ slot: Int) -> Step.Action {
         let capabilities = backend.capabilities
         let segments = slots.segments(slot)

@@ -189,7 +189,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         return slots.inUse > 0 && backend.hasAnswers
     }
 
-    /// Takes up to a batch of commands. - Returns: whether the ring holds more that could be taken at once.
+    /// Takes up to a batch of commands. Returns whether the ring holds more that could be taken at once.
     private mutating func takeCommands() throws(RingError) -> Bool {
         try ring?.checkTail()
         for _ in 0..<Limits.batch {
@@ -264,7 +264,7 @@ struct LogicalUnit<Backend: BlockBackend & ~Copyable>: ~Copyable {
         if !publish() { loseRing(.ringGone) }
     }
 
-    /// Shows the kernel what was answered in this turn. - Returns: false if its side is gone.
+    /// Shows the kernel what was answered in this turn. Returns false if its side is gone.
     private mutating func publish() -> Bool {
         switch ring?.publish() ?? .unchanged {
         case .unchanged: return true

@@ -70,7 +70,13 @@ struct UnitCondition {
         switch code {
         case .inquiry, .requestSense, .maintenanceIn, .logSense: return nil
         case .sanitize, .formatUnit: return takeAttention() ?? erasure?.inProgress
-        default: return takeAttention() ?? erasure?.inProgress ?? failure?.sense
+        case .testUnitReady, .read6, .write6, .modeSelect6, .modeSense6, .startStopUnit, .sendDiagnostic,
+            .preventAllowMediumRemoval, .readCapacity10, .read10, .write10, .writeAndVerify10, .verify10,
+            .prefetch10, .synchronizeCache10, .readDefectData10, .writeSame10, .unmap, .modeSelect10, .modeSense10,
+            .thirdPartyCopyOut, .thirdPartyCopyIn, .read16, .compareAndWrite, .write16, .orWrite16,
+            .writeAndVerify16, .verify16, .prefetch16, .synchronizeCache16, .writeSame16, .writeAtomic16,
+            .serviceActionIn16, .maintenanceOut, .read12, .write12, .writeAndVerify12, .verify12, .readDefectData12:
+            return takeAttention() ?? erasure?.inProgress ?? failure?.sense
         }
     }
 
@@ -91,43 +97,49 @@ struct ErasureFailure {
 }
 
 extension Command {
-    /// The command is ended by a pending unit attention; all are but those two (SAM-5 5.14, REPORT LUNS is the
-    /// kernel's).
-    fileprivate var reportsAttention: Bool {
+    /// What a command is about, which decides what may stand in its way.
+    private enum Subject {
+        /// Who the unit is, and its sense.
+        case identity
+        /// What the unit serves, and how it is reached.
+        case unit
+        /// Mode pages, and the capacity, which initiators ask for before they take a path at all.
+        case shape
+        case format
+        case sanitize
+        case medium
+    }
+
+    private var subject: Subject {
         switch self {
-        case .inquiry, .requestSense: false
-        default: true
+        case .inquiry, .requestSense: .identity
+        case .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions, .reportTargetPortGroups,
+            .logSense:
+            .unit
+        case .modeSense, .readCapacity10, .readCapacity16: .shape
+        case .formatUnit: .format
+        case .sanitize: .sanitize
+        case .testUnitReady, .modeSelect, .read, .write, .synchronizeCache, .unmap, .writeSame, .compareAndWrite,
+            .startStopUnit, .setTargetPortGroups, .verify, .writeAndVerify, .orWrite, .writeAtomic, .prefetch,
+            .readDefectData, .getLBAStatus, .sendDiagnostic, .preventAllowMediumRemoval, .extendedCopy,
+            .receiveCopyResults:
+            .medium
         }
     }
+
+    /// The command is ended by a pending unit attention; all are but those two (SAM-5 5.14, REPORT LUNS is the
+    /// kernel's).
+    fileprivate var reportsAttention: Bool { subject != .identity }
 
     /// The command says nothing of the medium: served while that is being erased (SBC-3 4.11.2), and REPORT TARGET
     /// PORT GROUPS too, or multipath drivers would give up the path.
-    fileprivate var isServedWhileErasing: Bool {
-        switch self {
-        case .inquiry, .requestSense, .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions,
-            .reportTargetPortGroups, .logSense:
-            true
-        default: false
-        }
-    }
+    fileprivate var isServedWhileErasing: Bool { subject == .identity || subject == .unit }
 
-    /// The command is about the unit and not about what it stores. Those of standby (SPC-4 5.15.2.4.4), and the
-    /// capacity, which initiators ask for before they take a path at all.
-    fileprivate var isServedWithoutStorage: Bool {
-        switch self {
-        case .inquiry, .requestSense, .reportSupportedOperationCodes, .reportSupportedTaskManagementFunctions,
-            .reportTargetPortGroups, .logSense, .modeSense, .readCapacity10, .readCapacity16:
-            true
-        default: false
-        }
-    }
+    /// The command is about the unit and not about what it stores: those of standby (SPC-4 5.15.2.4.4).
+    fileprivate var isServedWithoutStorage: Bool { isServedWhileErasing || subject == .shape }
 
     /// The command is a way out of a failed erasure.
     fileprivate func endsFailure(of purpose: MediumErasure.Purpose) -> Bool {
-        switch self {
-        case .sanitize: true
-        case .formatUnit: purpose == .format
-        default: false
-        }
+        subject == .sanitize || subject == .format && purpose == .format
     }
 }

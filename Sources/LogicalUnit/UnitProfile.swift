@@ -39,7 +39,6 @@ public struct UnitProfile: Sendable {
     /// Its place in the group.
     let copyIdentity = CopyIdentity()
 
-    /// A profile from its parts.
     public init(
         name: String, capacity: Capacity, maximumTransferBlocks: UInt32, configString: String,
         commandTimeout: Int64? = nil, copyGroup: CopyGroup? = nil
@@ -77,7 +76,6 @@ public struct BackstoreFacts: Sendable, Equatable {
     /// default where configfs does not tell.
     public var commandTimeoutSeconds: UInt32 = 30
 
-    /// Facts from their parts.
     public init(
         serial: String, port: UnitIdentity.Port? = nil, targetPortGroupSupport: TargetPortGroupSupport = .none,
         targetPortGroups: [TargetPortGroupDescription] = [], implicitTransitionSeconds: UInt8 = 0,

@@ -24,27 +24,6 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// Size in bytes, as given at open.
     public var size: UInt64 { UInt64(memory.count) }
 
-    /// -1: nothing is ever pending.
-    public var completionDescriptor: CInt { -1 }
-
-    /// Never: nothing is ever pending.
-    public var hasAnswers: Bool { false }
-
-    /// Nothing: nobody else can take the medium away.
-    public var keeper: (any BackendKeeper)? { nil }
-
-    /// Never lost.
-    public var writeGeneration: UInt64 { 0 }
-
-    /// None: there is no other gateway.
-    public var takeovers: UInt64 { 0 }
-
-    /// Always.
-    public func claimWriting() -> IOResult { .success }
-
-    /// Nothing is kept of it.
-    public func operationFailed(_ code: Int32) {}
-
     /// Reserves address space; pages are taken when they are first written.
     ///
     /// - Parameter size: in bytes, at least 1.
@@ -155,9 +134,6 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         return finish(segments.read(into: target, from: target.count), of: extent)
     }
 
-    /// Memory needs no prefetching. Always `.done`.
-    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
-
     /// Tells the pages that were written from those that were not, or were given back. Always `.done`.
     public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
         if case .allocation(let extent, let limit) = survey.question {
@@ -166,13 +142,6 @@ public struct MemoryBackend: BlockBackend, ~Copyable, @unchecked Sendable {
         }
         return .done(.success)
     }
-
-    /// Nothing is ever held back.
-    @discardableResult
-    public mutating func submitBatch() -> Bool { true }
-
-    /// Nothing is ever pending.
-    public mutating func reap() {}
 
     /// Gives the memory back. The content is gone; a second call does nothing.
     public mutating func close() {

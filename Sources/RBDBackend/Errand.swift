@@ -41,7 +41,7 @@ struct Errand {
         free(block)
     }
 
-    /// Frees the block behind a callback's argument. - Returns: its ticket.
+    /// Frees the block behind a callback's argument. Returns its ticket.
     static func end(_ argument: UnsafeMutableRawPointer) -> IOTicket {
         let ticket = argument.assumingMemoryBound(to: Header.self).pointee.ticket
         free(argument)

@@ -7,8 +7,8 @@ struct IOContext: ~Copyable {
     private let connection: Connection
     var cluster: RadosCluster { connection.cluster }
 
-    /// Opens `pool` for I/O within `namespace`. - Throws: ENOENT where the pool does not exist, EPERM without
-    /// the capability to see it.
+    /// Opens `pool` for I/O within `namespace`. Throws ENOENT where the pool does not exist, EPERM without the capability to
+    /// see it.
     init(_ connection: Connection, pool: String, namespace: String?) throws(BackendError) {
         var handle: rados_ioctx_t?
         let code = rados_ioctx_create(connection.cluster.handle, pool, &handle)
@@ -28,7 +28,7 @@ struct IOContext: ~Copyable {
         return try IOContext.handle(cluster, pool: rados_ioctx_get_id(handle), namespace: name)
     }
 
-    /// A handle for the pool with number `pool`, to be destroyed by who asks for it. - Throws: ENOENT where there is none.
+    /// A handle for the pool with number `pool`, to be destroyed by who asks for it. Throws ENOENT where there is none.
     static func handle(
         _ cluster: RadosCluster, pool: Int64, namespace: String?
     ) throws(BackendError) -> rados_ioctx_t {

@@ -82,7 +82,7 @@ final class ImageFacts: @unchecked Sendable {
         return use(parts) && isWhole(sizes(until: deadline))
     }
 
-    /// Makes use of what was found out after the last look. - Returns: whether something is missing, as of then.
+    /// Makes use of what was found out after the last look. Returns whether something is missing, as of then.
     private func takeRenewal() -> Bool {
         guard let parts = renewal?.parts(until: KeeperClock.now) else { return false }
         renewal = nil

@@ -24,7 +24,7 @@ struct ImageSurvey: @unchecked Sendable {
         cluster = image.context.cluster.handle
     }
 
-    /// Fills in the answer. - Returns: what librbd or the monitors failed with.
+    /// Fills in the answer. Returns what librbd or the monitors failed with.
     func answer(_ survey: Survey) -> IOResult {
         switch survey.question {
         case .allocation(let extent, let limit): allocation(of: extent, limit: limit, survey)

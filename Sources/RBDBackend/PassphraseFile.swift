@@ -1,5 +1,6 @@
 internal import BlockBackend
 internal import Glibc
+internal import KernelFiles
 internal import SystemPackage
 
 /// The bytes of a passphrase file, wiped when they go out of scope.
@@ -17,36 +18,30 @@ struct PassphraseFile: ~Copyable {
     /// - Throws: the errno of opening or reading it; EINVAL for what is no regular file or empty; EFBIG for more than
     ///   64 KiB. The text names the file, never what is in it.
     init(_ path: String) throws(BackendError) {
-        // Not blocking, or a FIFO in the place would hold the open for ever.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard descriptor >= 0 else { throw Self.unreadable(path, errno) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw Self.unreadable(path, errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
+        let file: SmallFile
+        do throws(Errno) {
+            file = try SmallFile(FilePath(path), .regular)
+        } catch {
+            guard error == .isDirectory || error == .invalidArgument else { throw Self.unreadable(path, error) }
             throw BackendError(
-                status.st_mode & S_IFMT == S_IFDIR ? .isDirectory : .invalidArgument,
-                "passphrase file \(path) is no regular file; expected one that holds the passphrase")
+                error, "passphrase file \(path) is no regular file; expected one that holds the passphrase")
         }
-        guard status.st_size <= Self.longest else {
+        guard file.size <= Self.longest else {
             throw BackendError(
                 .fileTooLarge,
-                "passphrase file \(path) has \(status.st_size) bytes, expected at most \(Self.longest)")
+                "passphrase file \(path) has \(file.size) bytes, expected at most \(Self.longest)")
         }
         // One byte more than is allowed, to see growth meanwhile; not a Swift array, which is copied where nobody sees it.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.longest + 1, alignment: 16)
         var count = 0
-        var problem: CInt = 0
-        while count < bytes.count {
-            let got = read(descriptor, bytes.baseAddress?.advanced(by: count), bytes.count - count)
-            if got < 0 && errno == EINTR { continue }
-            if got < 0 { problem = errno }
-            if got <= 0 { break }
-            count += got
+        do throws(Errno) {
+            count = try file.read(into: bytes)
+        } catch {
+            Self.wipe(bytes, bytes.count)
+            throw Self.unreadable(path, error)
         }
-        guard problem == 0, (1...Self.longest).contains(count) else {
+        guard (1...Self.longest).contains(count) else {
             Self.wipe(bytes, count)
-            if problem != 0 { throw Self.unreadable(path, problem) }
             throw BackendError(
                 count == 0 ? .invalidArgument : .fileTooLarge,
                 "passphrase file \(path) has \(count == 0 ? "no" : "too many") bytes, expected 1 to \(Self.longest)"
@@ -54,7 +49,7 @@ struct PassphraseFile: ~Copyable {
         }
         self.bytes = bytes
         self.count = count
-        isWorldReadable = status.st_mode & S_IROTH != 0
+        isWorldReadable = file.isWorldReadable
     }
 
     deinit {
@@ -79,10 +74,10 @@ struct PassphraseFile: ~Copyable {
         bytes.deallocate()
     }
 
-    private static func unreadable(_ path: String, _ code: CInt) -> BackendError {
+    private static func unreadable(_ path: String, _ errno: Errno) -> BackendError {
         BackendError(
-            Errno(rawValue: code),
-            "cannot read passphrase file \(path): \(Errno(rawValue: code)); expected a file that the daemon may read"
+            errno,
+            "cannot read passphrase file \(path): \(errno); expected a file that the daemon may read"
         )
     }
 }

@@ -12,7 +12,7 @@ final class PoolHandle: Sendable {
     private let cluster: RadosCluster
     private let hasGivenUp = Atomic<Bool>(false)
 
-    /// Of the pool with number `pool`. - Throws: ENOENT where there is none.
+    /// Of the pool with number `pool`. Throws ENOENT where there is none.
     init(_ cluster: RadosCluster, pool: Int64, namespace: String) throws(BackendError) {
         self.pool = try IOContext.handle(cluster, pool: pool, namespace: namespace)
         self.cluster = cluster
@@ -22,7 +22,7 @@ final class PoolHandle: Sendable {
         if !hasGivenUp.load(ordering: .relaxed) { rados_ioctx_destroy(pool) }
     }
 
-    /// Runs `body`, which makes an ``AwaitedCall`` with the handle. - Returns: its result; nil where the call was given up.
+    /// Runs `body`, which makes an ``AwaitedCall`` with the handle. Returns its result; nil where the call was given up.
     func use<Result>(_ body: (rados_ioctx_t) -> Result?) -> Result? {
         let result = body(pool)
         if result == nil { hasGivenUp.store(true, ordering: .relaxed) }

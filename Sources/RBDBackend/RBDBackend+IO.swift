@@ -153,22 +153,12 @@ extension RBDBackend {
         return claim.isSuccess ? nil : .done(claim)
     }
 
-    /// Nothing: without a cache there is nowhere to prefetch to.
-    public mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
-
     /// Allocation as librbd's diff has it, space as the monitors have it, both on a thread of their own.
     public mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission {
         precondition(isOpen, "a survey of a closed image")
         if side.pointee.access == .nothing || side.pointee.isStalled { return lost }
         return side.pointee.surveys.submit(survey, ticket: ticket)
     }
-
-    /// Nothing: librbd starts each operation as it comes.
-    @discardableResult
-    public mutating func submitBatch() -> Bool { true }
-
-    /// Nothing: librbd's threads post the tickets.
-    public mutating func reap() {}
 }
 
 extension RBDBackend {

@@ -23,12 +23,6 @@ public struct RBDBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     /// who owns the image's lock.
     public let openNotes: [String]
 
-    /// None: tickets come from librbd's threads.
-    public var completionDescriptor: CInt { -1 }
-
-    /// Never: tickets come from librbd's threads.
-    public var hasAnswers: Bool { false }
-
     /// Takes and gives the exclusive lock, opens the image again when it is lost.
     public var keeper: (any BackendKeeper)? { imageKeeper }
 

@@ -47,7 +47,7 @@ extension RBDImage {
     private static let probeMilliseconds = 5_000
 
     /// Does to an object that is not there what the unit's commands will do to those that are: OSDs look at the user's
-    /// rights first. - Returns: librados' answer; nil where none has come.
+    /// rights first. Returns librados' answer; nil where none has come.
     private func probe(pool: String, readOnly: Bool) -> CInt? {
         var information = rbd_image_info_t()
         let number = rados_pool_lookup(context.cluster.handle, pool)

@@ -37,7 +37,7 @@ final class RadosCluster: @unchecked Sendable {
         rados_shutdown(handle)
     }
 
-    /// Runs monitor command `json`. - Returns: its output, or the negative errno in `Errno`'s positive form.
+    /// Runs monitor command `json`. Returns its output, or the negative errno in `Errno`'s positive form.
     func monitorCommand(_ json: String) -> Result<String, Errno> {
         RadosCluster.monitorCommand(handle, json)
     }

@@ -1,6 +1,7 @@
 internal import BlockBackend
 internal import CRBD
 internal import Glibc
+internal import KernelFiles
 internal import Synchronization
 internal import SystemPackage
 
@@ -22,7 +23,7 @@ final class RadosContext: @unchecked Sendable {
     private let firstConnect = SharedAttempt()
     private let hasConnected = Atomic<Bool>(false)
 
-    /// A context for `client.<id>` that has read no configuration yet. - Throws: ENOMEM and the like.
+    /// A context for `client.<id>` that has read no configuration yet. Throws ENOMEM and the like.
     private init(id: String?) throws(BackendError) {
         var handle: rados_t?
         user = "client." + (id ?? "admin")
@@ -83,7 +84,7 @@ final class RadosContext: @unchecked Sendable {
         textBuffer(4096) { rados_conf_get(root, name, $0, $1) }
     }
 
-    /// Sets option `name`. - Throws: ENOENT for an unknown name, EINVAL for a value it does not take.
+    /// Sets option `name`. Throws ENOENT for an unknown name, EINVAL for a value it does not take.
     func set(_ name: String, _ value: String) throws(BackendError) {
         let code = rados_conf_set(root, name, value)
         guard code < 0 else { return }
@@ -105,26 +106,12 @@ final class RadosContext: @unchecked Sendable {
         }
         // librados reports some files that it cannot read as a parse error; ask the kernel first.
         do throws(Errno) {
-            try checkReadable(path)
+            _ = try SmallFile.prefix(of: FilePath(path), 1)
         } catch {
             throw BackendError(error, "cannot read conf \(path): \(error); expected a readable ceph.conf")
         }
         let code = rados_conf_read_file(root, path)
         if code < 0 { throw failure(code, "cannot use conf \(path)", expected: "a well-formed ceph.conf") }
         return nil
-    }
-}
-
-/// Opens `path` and reads a byte. - Throws: what the kernel says: ENOENT, EACCES, EISDIR…
-private func checkReadable(_ path: String) throws(Errno) {
-    do {
-        let file = try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
-        try file.closeAfter {
-            try withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { _ = try file.read(into: $0) }
-        }
-    } catch let error as Errno {
-        throw error
-    } catch {
-        throw .ioError
     }
 }

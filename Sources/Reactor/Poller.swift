@@ -21,7 +21,9 @@ public struct Poller: ~Copyable {
         case edge
     }
 
-    /// Creates the epoll instance. - Throws: EMFILE, ENFILE, ENOMEM.
+    /// Creates the epoll instance.
+    ///
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public init() throws(Errno) {
         descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
         guard descriptor >= 0 else { throw Errno(rawValue: errno) }
@@ -34,7 +36,9 @@ public struct Poller: ~Copyable {
         close(descriptor)
     }
 
-    /// Watches `target` for input. - Throws: EEXIST, ENOMEM, ENOSPC, EPERM (not a pollable file).
+    /// Watches `target` for input.
+    ///
+    /// - Throws: EEXIST, ENOMEM, ENOSPC, EPERM (not a pollable file).
     public func add(_ target: CInt, token: UInt64, trigger: Trigger) throws(Errno) {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue | (trigger == .edge ? EPOLLET.rawValue : 0)

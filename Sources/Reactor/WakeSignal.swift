@@ -7,7 +7,9 @@ public struct WakeSignal: ~Copyable {
     /// The descriptor to poll for input.
     public let descriptor: CInt
 
-    /// Creates the eventfd. - Throws: EMFILE, ENFILE, ENOMEM.
+    /// Creates the eventfd.
+    ///
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public init() throws(Errno) {
         descriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
         guard descriptor >= 0 else { throw Errno(rawValue: errno) }

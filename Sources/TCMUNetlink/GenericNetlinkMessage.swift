@@ -18,8 +18,6 @@ enum NetlinkControl {
     static let nothing: UInt16 = 1
     /// NLMSG_ERROR: an acknowledgement if its error is 0.
     static let error: UInt16 = 2
-    /// NLMSG_MIN_TYPE: families begin here.
-    static let firstFamily: UInt16 = 16
     /// GENL_ID_CTRL: the family of families.
     static let controller: UInt16 = 16
 }

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetlink
 internal import Glibc
+internal import KernelFiles
 internal import SystemPackage
 
 /// Who hears a multicast group of generic netlink, as /proc/net/netlink tells it for the own network namespace.
@@ -36,19 +37,8 @@ enum NetlinkListeners {
     }
 
     private static func table() -> String? {
-        guard let file = try? FileDescriptor.open("/proc/net/netlink", .readOnly, options: .closeOnExec) else {
-            return nil
-        }
-        defer { try? file.close() }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65536)
         // Bound: 100 bytes a socket; a machine with more than some ten thousand of them is told to have no others.
-        while bytes.count < 1 << 20 {
-            guard let count = try? chunk.withUnsafeMutableBytes({ try file.read(into: $0) }), count > 0 else {
-                break
-            }
-            bytes += chunk[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
+        let bytes = try? SmallFile.prefix(of: "/proc/net/netlink", 1 << 20)
+        return bytes.map { String(decoding: $0, as: UTF8.self) }
     }
 }

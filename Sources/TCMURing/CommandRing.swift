@@ -109,9 +109,6 @@ public struct CommandRing: ~Copyable {
         newest - oldest <= lengthsMask && cursor != ctcmu_load_head(region.base)
     }
 
-    /// Size of the data area in bytes: how much all open commands together can carry.
-    public var dataAreaSize: Int { region.size - Int(dataOffset) }
-
     /// Takes the next entry; pads are passed over.
     ///
     /// - Returns: nil when the ring holds no more, or when `openLimit` entries are open.
@@ -162,7 +159,9 @@ public struct CommandRing: ~Copyable {
         }
     }
 
-    /// Copies the CDB of an entry just taken into `buffer`. - Returns: bytes copied.
+    /// Copies the CDB of an entry just taken into `buffer`.
+    ///
+    /// - Returns: bytes copied.
     ///
     /// The entry does not say how long its CDB is; what follows the CDB up to the entry's end may come along.
     @inline(__always)

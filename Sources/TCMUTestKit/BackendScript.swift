@@ -196,7 +196,9 @@ public final class BackendScript: Sendable {
         return held.count
     }
 
-    /// Answers one held operation chosen by `random`. - Returns: false if none is held.
+    /// Answers one held operation chosen by `random`.
+    ///
+    /// - Returns: false if none is held.
     public func releaseOne(using random: inout SeededRandom) -> Bool {
         let one = state.withLock { state -> Held? in
             state.held.isEmpty ? nil : state.held.remove(at: Int.random(in: state.held.indices, using: &random))
@@ -206,7 +208,9 @@ public final class BackendScript: Sendable {
         return true
     }
 
-    /// Waits until `count` operations are held. - Returns: false if that takes longer than `milliseconds`.
+    /// Waits until `count` operations are held.
+    ///
+    /// - Returns: false if that takes longer than `milliseconds`.
     public func waitForHeld(_ count: Int, milliseconds: Int = 20_000) -> Bool {
         for _ in 0..<milliseconds {
             if heldCount >= count { return true }
@@ -215,7 +219,9 @@ public final class BackendScript: Sendable {
         return heldCount >= count
     }
 
-    /// Waits until an operation at byte `offset` is submitted. - Returns: false if that takes about 20 s.
+    /// Waits until an operation at byte `offset` is submitted.
+    ///
+    /// - Returns: false if that takes about 20 s.
     public func waitForOperation(at offset: UInt64) -> Bool {
         for _ in 0..<20_000 {
             if state.withLock({ $0.operations.contains { $0.extent.offset == offset } }) { return true }

@@ -77,7 +77,9 @@ extension RingSimulator {
         ids.giveBack(Int(id))
     }
 
-    /// `action/free_kept_buf`: releases a command completed with KEEP_BUF. - Returns: false if there is none.
+    /// `action/free_kept_buf`: releases a command completed with KEEP_BUF.
+    ///
+    /// - Returns: false if there is none.
     public func freeKeptBuffer(_ id: UInt16) -> Bool {
         guard commands[Int(id)].state == .kept else { return false }
         release(id)

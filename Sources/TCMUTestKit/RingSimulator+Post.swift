@@ -34,7 +34,9 @@ extension RingSimulator {
     }
 
     /// As ``post(cdb:dataOut:dataInLength:operation:)`` without touching the data area or the heap, for benchmarks and
-    /// allocation tests. - Returns: its id, or 0 while there is no room.
+    /// allocation tests.
+    ///
+    /// - Returns: its id, or 0 while there is no room.
     public func postBare(_ cdb: UnsafeRawBufferPointer, outBytes: Int, inBytes: Int) -> UInt16 {
         let id = place(cdb, outBytes: outBytes, inBytes: inBytes, operation: UInt32(CTCMU_OP_CMD))
         if id != 0 { publishHead() }
@@ -65,7 +67,7 @@ extension RingSimulator {
         return true
     }
 
-    /// Fills the entry at head and moves the private head past it. - Returns: the id, or 0 for no room.
+    /// Fills the entry at head and moves the private head past it. Returns the id, or 0 for no room.
     private func place(
         _ cdb: UnsafeRawBufferPointer, outBytes: Int, inBytes: Int, operation: UInt32
     ) -> UInt16 {

@@ -18,7 +18,9 @@ extension RingSimulator {
     }
 
     /// As ``reapCompletions(withoutDoorbell:)`` without copying data or touching the heap: calls `body` with id
-    /// and status of each command. - Returns: how many there were.
+    /// and status of each command.
+    ///
+    /// - Returns: how many there were.
     @discardableResult
     public func reapBare(withoutDoorbell: Bool = false, _ body: (UInt16, UInt8) -> Void = { _, _ in }) -> Int {
         guard withoutDoorbell || drainDoorbell() > 0 else { return 0 }
@@ -34,14 +36,17 @@ extension RingSimulator {
     /// True when the daemon has moved the tail past the last entry looked at. Reads memory only.
     public var hasFinishedEntries: Bool { ctcmu_load_tail(base) != lastCleaned }
 
-    /// Waits until the daemon rings. - Returns: false if it did not within `milliseconds`.
+    /// Waits until the daemon rings.
+    ///
+    /// - Returns: false if it did not within `milliseconds`.
     public func waitForDoorbell(milliseconds: Int32) -> Bool {
         var watch = pollfd(fd: doorbellReader, events: Int16(POLLIN), revents: 0)
         return poll(&watch, 1, milliseconds) > 0
     }
 
-    /// Collects completions until `count` commands have finished. - Returns: fewer if the daemon falls silent for
-    /// `milliseconds` or breaks the ring.
+    /// Collects completions until `count` commands have finished.
+    ///
+    /// - Returns: fewer if the daemon falls silent for `milliseconds` or breaks the ring.
     public func reapCompletions(count: Int, patience milliseconds: Int32 = 20_000) -> [RingCompletion] {
         var finished: [RingCompletion] = []
         while finished.count < count, !isBroken {
@@ -52,8 +57,9 @@ extension RingSimulator {
         return finished
     }
 
-    /// Waits for the end of one command, and forgets what else ends meanwhile. - Returns: nil if the daemon is silent for
-    /// `milliseconds`.
+    /// Waits for the end of one command, and forgets what else ends meanwhile.
+    ///
+    /// - Returns: nil if the daemon is silent for `milliseconds`.
     public func completion(of id: UInt16, patience milliseconds: Int32 = 20_000) -> RingCompletion? {
         while !isBroken {
             let batch = reapCompletions()
@@ -63,7 +69,9 @@ extension RingSimulator {
         return nil
     }
 
-    /// Takes the doorbells rung so far. - Returns: how many.
+    /// Takes the doorbells rung so far.
+    ///
+    /// - Returns: how many.
     @discardableResult
     public func drainDoorbell() -> Int {
         var bytes = 0

@@ -60,7 +60,9 @@ public final class RingSimulator {
     /// Commands posted and not yet finished (or kept).
     public internal(set) var inFlight = 0
 
-    /// Creates the memory with an empty ring in it. - Throws: EMFILE, ENFILE, ENOMEM.
+    /// Creates the memory with an empty ring in it.
+    ///
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public init(_ geometry: RingGeometry = RingGeometry()) throws(Errno) {
         precondition(
             geometry.ringBytes >= 1024 && geometry.ringBytes % 8 == 0, "ring of \(geometry.ringBytes) bytes")

@@ -16,12 +16,6 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
     /// As the script says, in bytes.
     public var size: UInt64 { script.size }
 
-    /// -1: tickets come from the threads that release them.
-    public var completionDescriptor: CInt { -1 }
-
-    /// Never: tickets come from the threads that release them.
-    public var hasAnswers: Bool { false }
-
     /// As the script has it.
     public var keeper: (any BackendKeeper)? { script.keeper }
 
@@ -121,9 +115,6 @@ public struct ScriptedBackend: BlockBackend, ~Copyable {
         script.countBatch()
         return true
     }
-
-    /// Nothing: there is no descriptor.
-    public mutating func reap() {}
 
     /// Recorded; stops the process if a ticket is out.
     public mutating func close() {

@@ -1,5 +1,6 @@
 public import BlockBackend
 public import LogicalUnit
+public import Reactor
 public import SCSI
 internal import Synchronization
 internal import TCMURing
@@ -111,22 +112,27 @@ public final class UnitRig<Backend: BlockBackend & ~Copyable> {
             })
     }
 
-    /// Sends one command and waits for its end. - Returns: nil if the ring is full or nothing comes back.
+    /// Sends one command and waits for its end.
+    ///
+    /// - Returns: nil if the ring is full or nothing comes back.
     public func perform(cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) -> RingCompletion? {
         guard let id = kernel.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) else { return nil }
         kernel.notify()
         return kernel.completion(of: id)
     }
 
-    /// Stops the unit from taking commands and waits until none is in flight. - Returns: false if that takes longer
-    /// than about 20 s.
+    /// Stops the unit from taking commands and waits until none is in flight.
+    ///
+    /// - Returns: false if that takes longer than about 20 s.
     public func drain() async -> Bool {
         let unit: any ControlledUnit = unit
         await loop.run(unit) { unit.stopTaking() }
         return await waitUntilIdle()
     }
 
-    /// Waits until no command is in flight. - Returns: false if that takes longer than about 20 s.
+    /// Waits until no command is in flight.
+    ///
+    /// - Returns: false if that takes longer than about 20 s.
     public func waitUntilIdle() async -> Bool {
         let unit: any ControlledUnit = unit
         for _ in 0..<4000 {
@@ -259,7 +265,9 @@ public final class UnitEventLog: Sendable {
     /// How many reports satisfy `matches`.
     public func count(where matches: (UnitEvent) -> Bool) -> Int { all.count(where: matches) }
 
-    /// Waits for a report that satisfies `matches`. - Returns: false if none comes within about 20 s.
+    /// Waits for a report that satisfies `matches`.
+    ///
+    /// - Returns: false if none comes within about 20 s.
     public func wait(for matches: (UnitEvent) -> Bool) async -> Bool {
         for _ in 0..<4000 {
             if count(where: matches) > 0 { return true }

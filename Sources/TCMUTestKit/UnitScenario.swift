@@ -60,7 +60,6 @@ public struct UnitScenario: Equatable, Sendable {
         /// The unit has a turn after it; else it takes this command together with the next one.
         public var turns: Bool
 
-        /// A command from its parts.
         public init(
             _ cdb: [UInt8], _ direction: Direction = .none, length: UInt16 = 0, countsBlocks: Bool = false,
             pattern: [UInt8] = [], turns: Bool = true

@@ -27,7 +27,9 @@ public final class UnitScenarioRunner {
         check(UnitScenario(decoding: input))
     }
 
-    /// Runs `scenario`. - Returns: what became of its commands, in the order of their answers.
+    /// Runs `scenario`.
+    ///
+    /// - Returns: what became of its commands, in the order of their answers.
     @discardableResult
     public func check(_ scenario: UnitScenario) -> [RingCompletion] {
         let outcome = run(scenario, marker: 0xA5)

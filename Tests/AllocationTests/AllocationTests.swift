@@ -3,6 +3,7 @@ import CAllocationProbe
 import FileBackend
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -54,7 +54,7 @@ final class PrivateBus: Sendable {
         unlink("\(folder)/bus")
     }
 
-    /// Calls a method by dbus-send. - Returns: its output and status.
+    /// Calls a method by dbus-send. Returns its output and status.
     func call(_ path: String, _ method: String, _ arguments: [String] = []) throws -> (text: String, status: Int32)
     {
         let output = "\(folder)/output"

@@ -45,14 +45,14 @@ final class RawBusClient {
         }
     }
 
-    /// Sends a call of CheckConfig. - Returns: its serial number.
+    /// Sends a call of CheckConfig. Returns its serial number.
     func check(_ subtype: String, _ text: String) -> UInt32 {
         send(
             message(DBusService.name, "\(DBusServiceTests.root)/\(subtype)", DBusService.name, "CheckConfig", text))
         return serial
     }
 
-    /// Waits for the answers to these calls. - Returns: how many of them are errors.
+    /// Waits for the answers to these calls. Returns how many of them are errors.
     func errors(of serials: [UInt32]) throws -> Int {
         let wanted = Set(serials)
         try until("\(serials.count) answers") {

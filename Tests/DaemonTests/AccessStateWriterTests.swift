@@ -1,5 +1,5 @@
 import ALUA
-import ConfigFS
+import KernelFiles
 import LogicalUnit
 import SCSI
 import Testing
@@ -75,7 +75,7 @@ struct AccessStateWriterTests {
         let tree = tree()
         tree.removeFile("\(Self.alua)/standby2/tg_pt_gp_id")
         let writer = AccessStateWriter(backstore: try tree.backstore(of: Self.device))
-        #expect(throws: ConfigFSError.self) {
+        #expect(throws: KernelFileError.self) {
             try writer.carryOut(plan((1, .activeOptimized), (2, .standby), because: .initiator))
         }
         #expect(state("ao", tree) == "0")

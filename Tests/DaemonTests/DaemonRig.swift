@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import KernelFiles
 import Logging
 import Synchronization
 import SystemPackage
@@ -80,7 +81,7 @@ final class DaemonRig {
         for event in try session.receive() { _ = await table.handle(event) }
     }
 
-    /// The status that a request is answered with: 0 or a negative errno. - Returns: nil if no answer comes.
+    /// The status that a request is answered with: 0 or a negative errno. Returns nil if no answer comes.
     func answer(to request: NetlinkRequest) async -> Int32? {
         for _ in 0..<6 {
             if let given = answers[request]?.first { return given }
@@ -118,13 +119,13 @@ final class DaemonRig {
 
     // MARK: - Waiting
 
-    /// Waits for a line in the log. - Returns: false if none comes in good time.
+    /// Waits for a line in the log. Returns false if none comes in good time.
     func logs(_ words: String) async -> Bool {
         let log = log
         return await BlockingCall.wait(atMost: Self.patience) { log.contains(words) }
     }
 
-    /// Waits until an attribute holds what the daemon is to write. - Returns: false if it does not in good time.
+    /// Waits until an attribute holds what the daemon is to write. Returns false if it does not in good time.
     func reads(_ name: String, _ text: String) async -> Bool {
         let tree = tree
         return await BlockingCall.wait(atMost: Self.patience) { tree.read(name) == text }
@@ -140,12 +141,12 @@ final class DaemonRig {
         }
     }
 
-    /// Waits until a device's backend is being opened: its node is claimed by then. - Returns: false if it never is.
+    /// Waits until a device's backend is being opened: its node is claimed by then. Returns false if it never is.
     func isOpening(minor: UInt32) async -> Bool {
         await BlockingCall.wait(atMost: Self.patience) { hasThread(named: "open-uio\(minor)") }
     }
 
-    /// Waits until the daemon has `count` devices. - Returns: false if it has not in good time.
+    /// Waits until the daemon has `count` devices. Returns false if it has not in good time.
     func hasDevices(_ count: Int) async -> Bool {
         let table = table
         return await BlockingCall.wait(atMost: Self.patience) { await table.status().count == count }
@@ -230,7 +231,7 @@ struct KernelRing: @unchecked Sendable {
         simulator = try RingSimulator(RingGeometry(pages: 16, dataBlocks: 64))
     }
 
-    /// Sends one command and waits for its end. - Returns: nil if nothing comes back within 20 s.
+    /// Sends one command and waits for its end. Returns nil if nothing comes back within 20 s.
     func perform(_ cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) async -> RingCompletion? {
         let result = await BlockingCall.run("test-ring") { () -> RingCompletion? in
             guard simulator.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength) != nil else { return nil }

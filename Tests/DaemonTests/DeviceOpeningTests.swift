@@ -1,4 +1,5 @@
 import Configuration
+import KernelFiles
 import SystemPackage
 import TCMURing
 import TCMUTestKit

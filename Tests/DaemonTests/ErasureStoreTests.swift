@@ -1,6 +1,6 @@
-import ConfigFS
 import Configuration
 import Glibc
+import KernelFiles
 import LogicalUnit
 import SystemPackage
 import TCMUNetlink

@@ -1,5 +1,5 @@
-import ConfigFS
 import Configuration
+import KernelFiles
 import LogicalUnit
 import SCSI
 import Testing
@@ -166,7 +166,7 @@ struct FactsReaderTests {
     func noSerial() throws {
         let tree = tree()
         tree.removeFile("\(Self.device.configFS)/wwn/vpd_unit_serial")
-        let error = #expect(throws: ConfigFSError.self) { try read(tree) }
+        let error = #expect(throws: KernelFileError.self) { try read(tree) }
         #expect(error?.path == "\(tree.path)/\(Self.device.configFS)/wwn/vpd_unit_serial")
     }
 

@@ -7,7 +7,7 @@ struct InstallTests {
     private static let script =
         "/" + (#filePath.split(separator: "/").dropLast(3) + ["systemd", "install"]).joined(separator: "/")
 
-    /// Runs it in `tree`. - Returns: whether it succeeded.
+    /// Runs it in `tree`. Returns whether it succeeded.
     private static func install(_ tree: KernelTree, prefix: String, compat: Bool = false) -> Bool {
         tree.write("program", to: "tcmud")
         return system(

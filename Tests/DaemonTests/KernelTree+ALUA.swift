@@ -1,5 +1,5 @@
-import ConfigFS
 import Configuration
+import KernelFiles
 import Testing
 
 extension KernelTree {

@@ -1,3 +1,4 @@
+import KernelFiles
 import RBDBackend
 import SystemPackage
 import TCMURing

@@ -1,6 +1,6 @@
-import ConfigFS
 import Configuration
 import Glibc
+import KernelFiles
 import SCSI
 import SystemPackage
 import TCMUNetlink

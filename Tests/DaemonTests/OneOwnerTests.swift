@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import KernelFiles
 import SystemPackage
 import TCMUNetlink
 import TCMURing

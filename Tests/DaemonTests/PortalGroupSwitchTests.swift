@@ -1,4 +1,4 @@
-import ConfigFS
+import KernelFiles
 import SystemPackage
 import Testing
 
@@ -85,7 +85,7 @@ struct PortalGroupSwitchTests {
         let groups = gateway.makeSwitch(patience: .seconds(3600))
         let backstore = try gateway.tree.backstore(of: gateway.one)
         let losing = Task { await groups.lost("one", backstore) }
-        while await !groups.isAway("one") { await Task.yield() }
+        while await groups.losses["one"] == nil { await Task.yield() }
         await groups.found("one")
         // Ends the wait: patience is over.
         losing.cancel()
@@ -100,7 +100,7 @@ struct PortalGroupSwitchTests {
         let groups = gateway.makeSwitch(patience: .seconds(3600))
         let backstore = try gateway.tree.backstore(of: gateway.one)
         let losing = Task { await groups.lost("one", backstore) }
-        while await !groups.isAway("one") { await Task.yield() }
+        while await groups.losses["one"] == nil { await Task.yield() }
         losing.cancel()
         await losing.value
         #expect(gateway.enable(1) == "0")

@@ -1,6 +1,6 @@
-import ConfigFS
 import Configuration
 import Glibc
+import KernelFiles
 import Synchronization
 import SystemPackage
 import TCMUNetlink
@@ -179,7 +179,7 @@ struct ServedBeforeTests {
             try gate.takeOver()
             var taken: [CInt] = []
             while case let descriptor = dup(0), descriptor >= 0 { taken.append(descriptor) }
-            #expect(throws: ConfigFSError.self) { try gate.leave() }
+            #expect(throws: KernelFileError.self) { try gate.leave() }
             for descriptor in taken { close(descriptor) }
             precondition(tree.read("\(device.configFS)/action/block_dev") == "1")
             precondition(!claim.isGone, "let go of, though blocked")

@@ -1,4 +1,4 @@
-import ConfigFS
+import KernelFiles
 import TCMUNetlink
 import TCMUTestKit
 import Testing

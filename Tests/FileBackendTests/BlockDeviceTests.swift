@@ -37,7 +37,7 @@ private final class LoopDevice {
         close(control)
     }
 
-    /// Takes over a new size of the file. - Returns: false if the driver does not.
+    /// Takes over a new size of the file. Returns false if the driver does not.
     func takeSize() -> Bool { ioctl(device, LoopDevice.setCapacity, 0) == 0 }
 
     static let isAvailable: Bool = {

@@ -1,6 +1,7 @@
 import BlockBackend
 import FileBackend
 import Glibc
+import Reactor
 import Synchronization
 import SystemPackage
 import Testing

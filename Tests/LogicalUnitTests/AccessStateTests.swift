@@ -1,6 +1,7 @@
 import ALUA
 import BlockBackend
 import LogicalUnit
+import Reactor
 import SCSI
 import TCMUTestKit
 import Testing

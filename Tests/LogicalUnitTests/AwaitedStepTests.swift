@@ -1,5 +1,6 @@
 import BlockBackend
 import Glibc
+import Reactor
 import TCMUTestKit
 import Testing
 

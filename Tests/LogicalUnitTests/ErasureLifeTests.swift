@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import LogicalUnit
+import Reactor
 import TCMURing
 import TCMUTestKit
 import Testing

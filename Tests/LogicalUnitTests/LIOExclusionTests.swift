@@ -1,5 +1,6 @@
 import BlockBackend
 import LogicalUnit
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import MemoryBackend
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -88,7 +88,7 @@ struct MediumModel {
         claim(made.pending, by: 1)
     }
 
-    /// Takes a completion. - Returns: what is wrong with it, or nil.
+    /// Takes a completion. Returns what is wrong with it, or nil.
     mutating func finish(_ done: RingCompletion) -> String? {
         guard let pending = inFlight.removeValue(forKey: done.id) else { return "id \(done.id) was not in flight" }
         claim(pending, by: -1)

@@ -1,6 +1,7 @@
 import BlockBackend
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import SCSI
 import TCMUTestKit
 import Testing

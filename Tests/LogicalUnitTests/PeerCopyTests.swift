@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import LogicalUnit
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -2,6 +2,7 @@ import BlockBackend
 import Glibc
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -1,6 +1,7 @@
 import Glibc
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import TCMURing
 import TCMUTestKit
 import Testing
@@ -11,7 +12,7 @@ struct RingProgressTests {
     static let size: UInt64 = 1024 * 512
     static let block = [UInt8](repeating: 0x11, count: 512)
 
-    /// Posts `count` notices of LOGICAL UNIT RESETs, waiting for room where there is none. - Returns: how many got in.
+    /// Posts `count` notices of LOGICAL UNIT RESETs, waiting for room where there is none. Returns how many got in.
     private static func reset(_ kernel: RingSimulator, times count: Int) -> Int {
         for done in 0..<count {
             while !kernel.postTaskManagement(type: 5, ids: []) {

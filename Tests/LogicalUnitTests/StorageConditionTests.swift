@@ -1,5 +1,6 @@
 import BlockBackend
 import Glibc
+import Reactor
 import SCSI
 import TCMUTestKit
 import Testing

@@ -39,7 +39,7 @@ enum Codes {
 }
 
 extension UnitRig where Backend: ~Copyable {
-    /// Sends a command that must be taken. - Returns: its id.
+    /// Sends a command that must be taken. Returns its id.
     func send(_ cdb: [UInt8], dataOut: [UInt8] = [], dataInLength: Int = 0) throws -> UInt16 {
         let id = try #require(kernel.post(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength))
         kernel.notify()
@@ -51,7 +51,7 @@ extension UnitRig where Backend: ~Copyable {
         try #require(perform(cdb: cdb, dataOut: dataOut, dataInLength: dataInLength))
     }
 
-    /// Waits for `count` ends. - Returns: them by id.
+    /// Waits for `count` ends. Returns them by id.
     func ends(_ count: Int) -> [UInt16: RingCompletion] {
         var all: [UInt16: RingCompletion] = [:]
         for done in kernel.reapCompletions(count: count) { all[done.id] = done }

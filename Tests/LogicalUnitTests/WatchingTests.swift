@@ -1,5 +1,6 @@
 import LogicalUnit
 import MemoryBackend
+import Reactor
 import TCMUTestKit
 import Testing
 

@@ -22,7 +22,7 @@ struct ClusterConnectionTests {
             backend.write(extent, from: segments.list, durable: false, ticket: answers.ticket()))
     }
 
-    /// Blocklists the client that watches `image`. - Returns: its address.
+    /// Blocklists the client that watches `image`. Returns its address.
     private func blocklist(_ image: borrowing ScratchImage) throws -> String {
         let status = try tool("rbd status \(image.spec)")
         let address = try #require(status.split(separator: "watcher=").dropFirst().first?.prefix { $0 != " " })

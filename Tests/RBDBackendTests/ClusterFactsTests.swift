@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import RBDBackend
+import Reactor
 import SystemPackage
 import Testing
 

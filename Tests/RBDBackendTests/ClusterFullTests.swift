@@ -1,6 +1,7 @@
 import BlockBackend
 import Glibc
 import RBDBackend
+import Reactor
 import Testing
 
 /// A pool at its quota: what needs room fails at once, and nothing else is concerned.

@@ -45,7 +45,7 @@ func fileContents(_ path: String) throws -> [UInt8] {
     }
 }
 
-/// Runs Ceph's own command-line tools on the scratch cluster. - Returns: what they print.
+/// Runs Ceph's own command-line tools on the scratch cluster. Returns what they print.
 @discardableResult
 func tool(_ command: String) throws -> String {
     let conf = try #require(scratchCluster)
@@ -60,7 +60,7 @@ func tool(_ command: String) throws -> String {
     return output
 }
 
-/// As ``tool(_:)``, for what may fail. - Returns: whether it did not.
+/// As ``tool(_:)``, for what may fail. Returns whether it did not.
 @discardableResult
 func succeeds(_ command: String) -> Bool {
     guard let conf = scratchCluster else { return false }
@@ -155,7 +155,7 @@ final class Answers {
         }
     }
 
-    /// Sleeps until `expected` tickets have come back. - Returns: slots and results in the order of arrival.
+    /// Sleeps until `expected` tickets have come back. Returns slots and results in the order of arrival.
     func collect(_ expected: Int) throws -> [(slot: Int, result: IOResult)] {
         var found: [(slot: Int, result: IOResult)] = []
         while found.count < expected {

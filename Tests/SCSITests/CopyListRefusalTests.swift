@@ -221,8 +221,9 @@ struct CopyListRefusalTests {
         let segment = try #require(CopyListTests.read(list).get().segments.first)
         for blocks in [0, 1 << 20, UInt64.max] {
             let capacity = Capacity(blocks: blocks, blockSize: 512)
-            #expect(segment.sourceRange.byteRange(in: capacity) == nil)
-            #expect(segment.destinationRange.byteRange(in: capacity) == nil)
+            for lba in [segment.sourceLBA, segment.destinationLBA] {
+                #expect(BlockRange(lba: lba, blocks: UInt64(segment.blocks)).byteRange(in: capacity) == nil)
+            }
         }
     }
 }

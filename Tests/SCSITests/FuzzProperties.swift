@@ -72,8 +72,7 @@ private func exercise(_ command: Command) {
             identity: UnitIdentity(serial: "0123", configString: "mem/1"), limits: limits, provisioning: .none)
         _ = command.vitalProductPage.map { pages.page($0) }
     case .requestSense(let command):
-        precondition(
-            command.response().truncated(toAllocationLength: UInt32(command.allocationLength)).count <= 255)
+        precondition(command.response().count <= 255)
     case .reportTargetPortGroups(let command):
         precondition(command.response([]).count == (command.extendedHeader ? 8 : 4))
     case .modeSelect(let command):
@@ -168,8 +167,8 @@ private func copy(_ bytes: UnsafeRawBufferPointer, _ command: ExtendedCopy) {
     for segment in list.segments {
         precondition(list.units.indices.contains(segment.source))
         precondition(list.units.indices.contains(segment.destination))
-        check(segment.sourceRange)
-        check(segment.destinationRange)
+        check(BlockRange(lba: segment.sourceLBA, blocks: UInt64(segment.blocks)))
+        check(BlockRange(lba: segment.destinationLBA, blocks: UInt64(segment.blocks)))
     }
 }
 

@@ -55,12 +55,6 @@ struct TargetPortGroupsTests {
         #expect(ReportTargetPortGroups(allocationLength: 4).response([]) == zeros(4))
     }
 
-    @Test("an allocation length that cuts a descriptor leaves RETURN DATA LENGTH whole")
-    func truncated() {
-        let data = ReportTargetPortGroups(allocationLength: 9).response(Self.groups)
-        #expect([UInt8](data.truncated(toAllocationLength: 9)) == hex("00000018 80 8F 0001 00"))
-    }
-
     @Test("a state or port count too large for its field does not reach its neighbours")
     func oversized() {
         let group = TargetPortGroupDescription(

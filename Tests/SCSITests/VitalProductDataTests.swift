@@ -213,23 +213,4 @@ struct VitalProductDataTests {
         limits.atomic = BlockLimits.Atomic(maximumBlocks: 512)
         #expect(row.access.atomicRefusal(limits: limits) == nil)
     }
-
-    @Test("an allocation length of any size cuts the data, not the counts in it")
-    func truncation() throws {
-        let vital = pages(copy: Self.copy)
-        let request = ReportSupportedOperationCodes(options: .all, timeouts: true, allocationLength: 0)
-        let space = ProvisioningSpace(availableBlocks: 1, usedBlocks: 1, thresholdExponent: 0)
-        var answers = VitalProductData.Page.allCases.map(vital.bytes)
-        answers.append(StandardInquiry(targetPortGroupSupport: .none).bytes)
-        answers.append(try request.response(.all))
-        answers.append(ReportSupportedTaskManagementFunctions(extended: true, allocationLength: 4).response)
-        answers.append(try LogSense(pageCode: 0x0C, allocationLength: 0).response(space: space))
-        answers.append(try ModeSenseTests.thin.response(to: ModeSenseTests.ten(0x3F, 0xFF), capacity: testCapacity))
-        for data in answers {
-            for length in 0...data.count + 1 {
-                #expect(data.truncated(toAllocationLength: UInt32(length)) == data[..<min(length, data.count)])
-            }
-            #expect(data.truncated(toAllocationLength: .max) == data[...])
-        }
-    }
 }

@@ -76,7 +76,7 @@ final class AwaitedCall: @unchecked Sendable {
             if let completion { rados_aio_release(completion) }
         }
 
-        /// Waits for the end. - Returns: the call's result and answer; nil where it is given up.
+        /// Waits for the end. Returns the call's result and answer; nil where it is given up.
         func end(milliseconds: Int) -> (code: CInt, answer: [UInt8]?)? {
             guard let completion else { return (refusal, nil) }
             guard call.wait(milliseconds: milliseconds) else { return nil }
@@ -86,7 +86,8 @@ final class AwaitedCall: @unchecked Sendable {
             return (rados_aio_get_return_value(completion), bytes)
         }
 
-        /// As above, of a class method. - Returns: the answer's first ``roomBytes`` bytes, or librados' errno; nil where it is given up.
+        /// As above, of a class method. Returns the answer's first ``roomBytes`` bytes, or librados' errno; nil where it is
+        /// given up.
         func method(milliseconds: Int) -> Result<[UInt8], Errno>? {
             guard let outcome = end(milliseconds: milliseconds) else { return nil }
             if outcome.code < 0 { return .failure(radosErrno(outcome.code)) }
@@ -95,7 +96,9 @@ final class AwaitedCall: @unchecked Sendable {
         }
     }
 
-    /// Submits a call, which is to be waited for. - Parameter submit: as above.
+    /// Submits a call, which is to be waited for.
+    ///
+    /// - Parameter submit: as above.
     static func start(submit: (rados_completion_t, AwaitedCall) -> CInt) -> Started {
         let call = AwaitedCall()
         var completion: rados_completion_t?

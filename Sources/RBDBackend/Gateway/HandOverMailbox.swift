@@ -21,7 +21,7 @@ package final class HandOverMailbox: @unchecked Sendable {
 
     /// What is called on librados' thread. Must not block, and must not let go of the mailbox.
     package struct Handlers: Sendable {
-        /// Somebody wants the lock. - Returns: what is answered at once; nil where ``HandOverMailbox/answer(_:_:host:)`` follows.
+        /// Somebody wants the lock. Returns what is answered at once; nil where ``HandOverMailbox/answer(_:_:host:)`` follows.
         let asked: @Sendable (Question) -> HandOverReply.Verdict?
         /// The watch has ended, and no question comes any more: ENOTCONN where this client was blocklisted, the image
         /// removed or renamed, or the OSDs heard nothing of this client for 30 s.
@@ -110,8 +110,9 @@ package final class HandOverMailbox: @unchecked Sendable {
         question.notification.acknowledge(HandOverReply(verdict, host: host).bytes)
     }
 
-    /// Whether the watch is still in force. - Returns: the time in milliseconds since an OSD said so; the errno that
-    /// ended it otherwise. Asks nobody.
+    /// Whether the watch is still in force.
+    ///
+    /// - Returns: the time in milliseconds since an OSD said so; the errno that ended it otherwise. Asks nobody.
     package func age() -> Result<Int, Errno> {
         watch.age()
     }

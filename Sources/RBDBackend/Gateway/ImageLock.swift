@@ -199,12 +199,6 @@ package struct ImageLock: @unchecked Sendable {
         outcome(rbd_metadata_set(image, ImageLock.tagKey, ImageLock.tagText(tag, owner: owner)))
     }
 
-    /// The tag in the image's metadata; nil where there is none.
-    package func readTag() -> String? {
-        var length = 256
-        return textBuffer(256) { buffer, _ in rbd_metadata_get(image, ImageLock.tagKey, buffer, &length) }
-    }
-
     /// Key of the tag.
     package static let tagKey = "tcmu_rbd_locker_tag"
 

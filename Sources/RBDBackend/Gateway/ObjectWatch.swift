@@ -26,8 +26,8 @@ final class ObjectWatch: @unchecked Sendable {
 
     /// What is called on librados' thread. Must not block, and must not let go of the watch.
     struct Handlers: Sendable {
-        /// Somebody has notified. - Returns: what it is acknowledged with at once; nil where
-        /// ``Notification/acknowledge(_:)`` follows.
+        /// Somebody has notified. Returns what it is acknowledged with at once; nil where ``Notification/acknowledge(_:)``
+        /// follows.
         let received: @Sendable (Notification, UnsafeRawBufferPointer) -> [UInt8]?
         /// The watch has ended: ENOTCONN where this client was blocklisted, the object removed, or the OSDs heard nothing of
         /// this client for 30 s.
@@ -79,8 +79,8 @@ final class ObjectWatch: @unchecked Sendable {
         place.end(cookie)
     }
 
-    /// Whether the watch is still in force. - Returns: the time in milliseconds since an OSD said so; the errno that
-    /// ended it otherwise. Asks nobody.
+    /// Whether the watch is still in force. Returns the time in milliseconds since an OSD said so; the errno that ended it
+    /// otherwise. Asks nobody.
     func age() -> Result<Int, Errno> {
         let code = rados_watch_check(place.handle, cookie)
         return code < 0 ? .failure(radosErrno(code)) : .success(Int(code))

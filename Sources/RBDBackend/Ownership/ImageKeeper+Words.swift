@@ -118,7 +118,7 @@ struct RemarkLimit {
         return true
     }
 
-    /// Counts one more time that the lock was given away. - Returns: how often in the last 10 s.
+    /// Counts one more time that the lock was given away. Returns how often in the last 10 s.
     mutating func handOvers(_ now: Int64) -> Int {
         given = given.suffix(99).filter { now - $0 < 10_000 } + [now]
         return given.count

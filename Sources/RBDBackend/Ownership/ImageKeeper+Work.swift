@@ -13,7 +13,7 @@ extension ImageKeeper {
     /// Longest wait for writes under way when the lock is to be given back. Bound: less than the other side waits.
     private static let drainMilliseconds: Int64 = 500
 
-    /// Does `action`. - Returns: its answer, if it has one.
+    /// Does `action`. Returns its answer, if it has one.
     func perform(_ action: OwnershipAction) -> OwnershipEvent? {
         switch action {
         case .lookUpOwner: return lookUpOwner()
@@ -198,8 +198,8 @@ extension ImageKeeper {
         return .acquired(outcome)
     }
 
-    /// With the gate closed: waits for what was let through. - Returns: false if some of it is still under way, or
-    /// ended in a way that leaves open whether it will be carried out.
+    /// With the gate closed: waits for what was let through. Returns false if some of it is still under way, or ended in a way
+    /// that leaves open whether it will be carried out.
     private func drain() -> Bool {
         guard session.waitForWrites(started: writesStarted(), milliseconds: ImageKeeper.drainMilliseconds) else {
             return false

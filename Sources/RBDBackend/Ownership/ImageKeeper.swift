@@ -165,7 +165,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         queue.change { _ in life.tellLast = nil }
     }
 
-    /// The loop has a write and no lock for it. - Returns: what that write is answered.
+    /// The loop has a write and no lock for it. Returns what that write is answered.
     func claim() -> IOResult {
         if options.locksInBackground || isStarted {
             // Only if somebody will read it: otherwise the next write claims again.
@@ -176,7 +176,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         return claimNow()
     }
 
-    /// Something that the loop has seen gives reason to look at the image. - Returns: false if nobody will.
+    /// Something that the loop has seen gives reason to look at the image. Returns false if nobody will.
     func doubt() -> Bool {
         post(.doubt)
     }
@@ -236,7 +236,7 @@ final class ImageKeeper: BackendKeeper, @unchecked Sendable {
         queue.change { _ in _ = ensureThread() }
     }
 
-    /// With the queue's lock held. - Returns: false if there is no thread to be had.
+    /// With the queue's lock held. Returns false if there is no thread to be had.
     private func ensureThread() -> Bool {
         guard life.surroundings != nil, !life.isStopping, !life.isRunning else { return true }
         let before = life.thread

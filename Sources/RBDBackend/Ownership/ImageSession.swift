@@ -8,7 +8,7 @@ internal import SystemPackage
 struct SessionHandlers: Sendable {
     /// A write ended with this positive errno.
     let writeFailed: @Sendable (Int32) -> Void
-    /// Somebody wants the lock. - Returns: what is answered at once; nil for an answer that comes later.
+    /// Somebody wants the lock. Returns what is answered at once; nil for an answer that comes later.
     let asked: @Sendable (HandOverMailbox.Question) -> HandOverReply.Verdict?
     /// A watch broke, or the image's header changed.
     let doubted: @Sendable () -> Void
@@ -161,7 +161,7 @@ final class ImageSession: @unchecked Sendable {
     /// through. Asked of the callbacks' own count and not of their mail, which may not have been read.
     var hasUncertainWrites: Bool { writes.ended < writes.started || writes.isUncertain }
 
-    /// Waits until `started` writes have ended. - Returns: false if that took too long.
+    /// Waits until `started` writes have ended. Returns false if that took too long.
     func waitForWrites(started: UInt64, milliseconds: Int64) -> Bool {
         waitUntil(milliseconds: milliseconds) { writes.ended >= started }
     }
@@ -180,7 +180,7 @@ final class ImageSession: @unchecked Sendable {
         _ = service?.update(status)
     }
 
-    /// A look at the image that only OSDs can answer. - Returns: 0, or a positive errno: ENOENT where it or some of what it
+    /// A look at the image that only OSDs can answer. Returns 0, or a positive errno: ENOENT where it or some of what it
     /// depends on is gone, ETIMEDOUT after ``ImageFacts/milliseconds``.
     func probe() -> Int32 {
         guard let facts else { return 0 }
@@ -201,7 +201,7 @@ final class ImageSession: @unchecked Sendable {
     /// True where nothing is written and librbd watches nothing.
     var isReadOnly: Bool { options.readOnly || options.snapshot != nil }
 
-    /// Makes the mailbox if there is none, and anew if its watch has ended. - Returns: 0, or a positive errno that says that the
+    /// Makes the mailbox if there is none, and anew if its watch has ended. Returns 0, or a positive errno that says that the
     /// cluster cannot be used; that there can be no mailbox, as under a name that the image no longer has, is a note
     /// (``takeNotes()``), and the next call tries again.
     func renewMailbox() -> Int32 {

@@ -27,7 +27,7 @@ final class OpenImages: Sendable {
 
     private let entries = Mutex<[Key: Entry]>([:])
 
-    /// Notes that `owner` has opened the image. - Returns: false where another one has.
+    /// Notes that `owner` has opened the image. Returns false where another one has.
     func enter(_ key: Key, _ owner: ObjectIdentifier) -> Bool {
         entries.withLock { entries in
             guard let entry = entries[key] else {

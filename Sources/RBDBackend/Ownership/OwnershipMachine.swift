@@ -112,7 +112,9 @@ package struct OwnershipMachine: Hashable, Sendable {
         }
     }
 
-    /// Takes `event` in. - Returns: what to do.
+    /// Takes `event` in.
+    ///
+    /// - Returns: what to do.
     package mutating func handle(_ event: OwnershipEvent, now: Int64) -> [OwnershipAction] {
         switch event {
         case .claim: claim(now)

@@ -1,6 +1,7 @@
 import BlockBackend
 import CRBD
 import Glibc
+import Reactor
 import SystemPackage
 import Testing
 

@@ -139,7 +139,7 @@ final class Gateway: @unchecked Sendable {
 
     func resize(to bytes: UInt64) throws(BackendError) { try keeper?.resize(to: bytes) }
 
-    /// One write of a whole block, as a command would be tried once. - Returns: 0 or a negative errno.
+    /// One write of a whole block, as a command would be tried once. Returns 0 or a negative errno.
     func write(_ bytes: [UInt8], block: Int) throws -> Int32 {
         let answers = try Answers()
         let segments = Segments(bytes)
@@ -180,7 +180,7 @@ final class Gateway: @unchecked Sendable {
         return code
     }
 
-    /// Waits until `condition` holds. - Returns: false if it never did, in a minute.
+    /// Waits until `condition` holds. Returns false if it never did, in a minute.
     func waits(_ condition: (Gateway) throws -> Bool) rethrows -> Bool {
         for _ in 0..<6000 {
             if try condition(self) { return true }

@@ -7,14 +7,6 @@ struct InstantBackend: BlockBackend, ~Copyable {
 
     var capabilities: BackendCapabilities { BackendCapabilities() }
     var size: UInt64 { Self.bytes }
-    var completionDescriptor: CInt { -1 }
-    var hasAnswers: Bool { false }
-
-    var keeper: (any BackendKeeper)? { nil }
-    var writeGeneration: UInt64 { 0 }
-    var takeovers: UInt64 { 0 }
-    func claimWriting() -> IOResult { .success }
-    func operationFailed(_ code: Int32) {}
 
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         .done(.success)
@@ -25,24 +17,7 @@ struct InstantBackend: BlockBackend, ~Copyable {
     ) -> Submission { .done(.success) }
 
     mutating func flush(ticket: IOTicket) -> Submission { .done(.success) }
-    mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
-    mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
 
-    mutating func writeSame(
-        _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
-    ) -> Submission { .done(.success) }
-
-    mutating func compareAndWrite(
-        _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
-    ) -> Submission { .done(.success) }
-
-    mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { .done(.success) }
-    mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission { .done(.success) }
-
-    @discardableResult
-    mutating func submitBatch() -> Bool { true }
-
-    mutating func reap() {}
     mutating func close() {}
 }
 
@@ -89,14 +64,6 @@ struct HoldingBackend: BlockBackend, ~Copyable, @unchecked Sendable {
 
     var capabilities: BackendCapabilities { BackendCapabilities() }
     var size: UInt64 { InstantBackend.bytes }
-    var completionDescriptor: CInt { -1 }
-    var hasAnswers: Bool { false }
-
-    var keeper: (any BackendKeeper)? { nil }
-    var writeGeneration: UInt64 { 0 }
-    var takeovers: UInt64 { 0 }
-    func claimWriting() -> IOResult { .success }
-    func operationFailed(_ code: Int32) {}
 
     mutating func read(_ extent: ByteExtent, into segments: SegmentList, ticket: IOTicket) -> Submission {
         hold(ticket)
@@ -107,24 +74,6 @@ struct HoldingBackend: BlockBackend, ~Copyable, @unchecked Sendable {
     ) -> Submission { hold(ticket) }
 
     mutating func flush(ticket: IOTicket) -> Submission { hold(ticket) }
-    mutating func discard(_ extent: ByteExtent, ticket: IOTicket) -> Submission { hold(ticket) }
-    mutating func writeZeroes(_ extent: ByteExtent, ticket: IOTicket) -> Submission { hold(ticket) }
-
-    mutating func writeSame(
-        _ extent: ByteExtent, pattern segments: SegmentList, patternLength: Int, ticket: IOTicket
-    ) -> Submission { hold(ticket) }
-
-    mutating func compareAndWrite(
-        _ extent: ByteExtent, data segments: SegmentList, ticket: IOTicket
-    ) -> Submission { hold(ticket) }
-
-    mutating func prefetch(_ extent: ByteExtent, ticket: IOTicket) -> Submission { hold(ticket) }
-    mutating func survey(_ survey: Survey, ticket: IOTicket) -> Submission { hold(ticket) }
-
-    @discardableResult
-    mutating func submitBatch() -> Bool { true }
-
-    mutating func reap() {}
 
     mutating func close() {
         held.free()
