@@ -100,7 +100,7 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
         return true
     }
 
-    /// Takes in what the image was found to have. - Returns: false if something newer is known.
+    /// Takes in what the image was found to have. False if something newer is known.
     @discardableResult
     private func take(_ state: inout State, _ question: Question, _ bytes: UInt64) -> Bool {
         guard !state.isStopped, question.number > state.answered else { return false }
@@ -139,7 +139,7 @@ final class FileKeeper: BackendKeeper, @unchecked Sendable {
         let descriptor: OwnDescriptor
     }
 
-    /// Begins a question. - Returns: nil once the keeper is stopped, or where there is no descriptor left.
+    /// Begins a question. Nil once the keeper is stopped, or where there is no descriptor left.
     private func ask() -> Question? {
         state.withLock { state in
             if state.isStopped { return nil }
