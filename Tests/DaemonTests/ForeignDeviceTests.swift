@@ -51,11 +51,16 @@ struct ForeignDeviceTests {
         let rig = try DaemonRig { $0.foreignPatience = .milliseconds(50) }
         let (device, _) = try foreign(rig)
         rig.nodes.hold(minor: 1, true)
+        #expect(await rig.table.owesAnAnswer() == false)
         let added = try await rig.announce(.added, device)
         try await rig.expectSilence()
+        // A reset of netlink would fail it.
+        #expect(await rig.table.owesAnAnswer())
         // It ends without an answer.
         rig.nodes.hold(minor: 1, false)
         #expect(await rig.answer(to: added) == -Errno.noSuchFileOrDirectory.rawValue)
+        let table = rig.table
+        #expect(await BlockingCall.wait(atMost: .seconds(60)) { await !table.owesAnAnswer() })
         await rig.stop()
     }
 

@@ -66,8 +66,9 @@ actor DeviceTable {
         return true
     }
 
-    /// Whether the kernel waits for an answer about one of the devices.
+    /// Whether the kernel waits for an answer of this daemon, which a reset of netlink would fail.
     func owesAnAnswer() async -> Bool {
+        if foreign.oweAnswers { return true }
         for device in Array(devices.values) where await device.owesAnAnswer { return true }
         return false
     }

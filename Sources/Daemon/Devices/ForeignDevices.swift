@@ -1,6 +1,7 @@
 internal import Configuration
 internal import KernelFiles
 internal import Logging
+internal import Synchronization
 internal import SystemPackage
 internal import TCMUNetlink
 
@@ -11,6 +12,8 @@ internal import TCMUNetlink
 /// its node. A daemon that answers later finds its answer refused, and no harm done (docs/adr/0022).
 struct ForeignDevices: Sendable {
     let environment: DeviceEnvironment
+    /// Requests that will be answered here, unless another daemon does.
+    private let pending = Pending()
     let isHeldElsewhere: @Sendable (UIONode) -> Bool
 
     init(_ environment: DeviceEnvironment) {
@@ -29,6 +32,22 @@ struct ForeignDevices: Sendable {
         case held
         /// Nobody will answer.
         case deserted
+    }
+
+    /// Whether the kernel may wait for an answer that will be given here.
+    var oweAnswers: Bool { pending.count.load(ordering: .acquiring) > 0 }
+
+    private final class Pending: Sendable {
+        let count = Atomic<Int>(0)
+    }
+
+    /// Answers in time, on the control thread.
+    private func later(_ body: @escaping @Sendable () async -> Void) {
+        pending.count.add(1, ordering: .acquiringAndReleasing)
+        Task(executorPreference: ControlThread.shared) {
+            await body()
+            pending.count.subtract(1, ordering: .acquiringAndReleasing)
+        }
     }
 
     /// Waits for another daemon to answer, and answers in its place if none does.
@@ -51,7 +70,7 @@ struct ForeignDevices: Sendable {
                 """)
         }
         guard let patience, !isLeft else { return }
-        Task(executorPreference: ControlThread.shared) {
+        later {
             await self.answer(request, announced.minor, name, after: patience)
         }
     }
@@ -59,7 +78,7 @@ struct ForeignDevices: Sendable {
     /// Answers an event about a device of a subtype that is served here, of which this daemon has not the node: at once, unless
     /// another process has it. Then that one answers.
     func answerUnlessHeld(_ request: NetlinkRequest, _ minor: UInt32, _ name: UIODeviceName, _ errno: Errno?) {
-        Task(executorPreference: ControlThread.shared) {
+        later {
             var isHeld = false
             while true {
                 let standing = await BlockingCall.run("asked-uio\(minor)", atMost: .seconds(10)) {
