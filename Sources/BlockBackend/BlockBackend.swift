@@ -56,7 +56,7 @@ public protocol BlockBackend: ~Copyable {
     mutating func stopAwaitingRight()
 
     /// A command of many steps begins that needs the right to write until it ends, however long a step of it takes: a backend that
-    /// gives the right back at rest keeps it. Somebody else who asks for it gets it all the same.
+    /// gives the right back at rest keeps it. Another gateway that asks for it gets it all the same.
     mutating func beginNeedingRight()
 
     /// It has ended. As often as ``beginNeedingRight()``.

@@ -12,7 +12,7 @@ private let measured = 10_000
 
 /// Allocations by which two looks at the counter differ: they go through the Swift runtime's own queues. Far below
 /// one per turn of the loop, which is what the measurements would show first.
-private let slack = 16
+private let slack = 8
 
 @Suite("Heap allocations of the loop thread", .serialized)
 struct AllocationTests {
@@ -78,6 +78,17 @@ struct AllocationTests {
 
     /// Allocations of the loop thread for `commands` commands after a warm-up of as many.
     private func allocations<Backend: BlockBackend & ~Copyable>(
+        _ rig: UnitRig<Backend>, _ load: Load, depth: Int, commands: Int
+    ) async -> Int {
+        var fewest = Int.max
+        // The runtime's own come and go with the machine's load; what a command allocates is there each time.
+        for _ in 0..<3 where fewest > slack {
+            fewest = min(fewest, abs(await allocationsOnce(rig, load, depth: depth, commands: commands)))
+        }
+        return fewest
+    }
+
+    private func allocationsOnce<Backend: BlockBackend & ~Copyable>(
         _ rig: UnitRig<Backend>, _ load: Load, depth: Int, commands: Int
     ) async -> Int {
         let cdbs = (0..<64).map { load.cdb(lba: $0 * 8) }

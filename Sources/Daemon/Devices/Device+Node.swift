@@ -65,7 +65,7 @@ extension Device {
         }
     }
 
-    /// Whether the device is enabled, so that somebody has answered for it; nil if that cannot be found out.
+    /// Whether the device is enabled, so that a daemon has answered for it; nil if that cannot be found out.
     private func isServed() async -> Bool? {
         let backstore = backstore
         // Bound: configfs holds up readers while the device is being removed.
@@ -103,7 +103,7 @@ extension Device {
                 isTold = true
                 isContended = true
                 wasHeldElsewhere = true
-                // Once that one has answered nobody waits, and the device is looked at as those are that were there before.
+                // Once the other daemon has answered no process waits, and the device is looked at as one that was there before.
                 if await isServed() == true {
                     life.servedBefore()
                     forgetAdded()

@@ -33,7 +33,7 @@ struct DeviceLife: Equatable {
     enum Origin: Equatable {
         /// The kernel announced it and waits for an answer.
         case added
-        /// It was there when the daemon started, or another daemon has served it since it was announced; nobody waits, and it
+        /// It was there when the daemon started, or another daemon has served it since it was announced; no process waits, and it
         /// stays configured whatever happens.
         case existing
     }
@@ -72,7 +72,7 @@ struct DeviceLife: Equatable {
         self.origin = origin
     }
 
-    /// Another daemon has answered for the device since it was announced: nobody waits for it, and its ring may hold commands
+    /// Another daemon has answered for the device since it was announced: no process waits for it, and its ring may hold commands
     /// that were begun.
     mutating func servedBefore() {
         if state == .opening { origin = .existing }

@@ -20,7 +20,7 @@ public final class LogPipe: TextOutputStream, Sendable {
         var lost = 0
         /// The thread has taken bytes and not written them all.
         var isWriting = false
-        /// Nobody reads at the moment: what comes is counted, and nothing waits for it to be written.
+        /// The FIFO has no reader at the moment: what comes is counted, and nothing waits for it to be written.
         var isUnread = false
         /// Nothing is written any more, and nothing kept.
         var isDead = false
@@ -140,7 +140,7 @@ public final class LogPipe: TextOutputStream, Sendable {
         return fstat(descriptor, &facts) == 0 && facts.st_mode & S_IFMT == S_IFIFO
     }
 
-    /// Nobody will ever read what is written: the descriptor is closed, or the other end of the socket is.
+    /// What is written will never be read: the descriptor is closed, or the other end of the socket is.
     private func end() {
         store.withLock { store in
             store = Store()

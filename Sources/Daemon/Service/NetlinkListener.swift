@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TCMUNetlink
 
 /// Hears the kernel, on the control thread: what has come goes into a stream before anything is done about it, and no job of that
-/// thread waits for anything, so that the socket's buffer is never full because somebody was busy.
+/// thread waits for anything, so that the socket's buffer is never full because that thread was busy.
 final class NetlinkListener: Sendable {
     /// What the kernel tells. Ends when the listener stops or the socket fails.
     let events: AsyncStream<TCMUEvent>

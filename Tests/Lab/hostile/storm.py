@@ -20,6 +20,7 @@ import time
 sys.dont_write_bytecode = True
 
 import commands
+import kernel
 import pdu
 from machine import Machine
 from session import SEGMENT_OUT, Lost, Session
@@ -30,7 +31,6 @@ PORTS = 3
 DEPTH = 24
 #: What happens beside commands, times per second.
 EVENTS = {"abort": 3, "abort set": 0.1, "clear set": 0.1, "reset": 0.25, "drop": 0.2, "small flood": 0.03, "burst": 0.07, "tidy": 0.3}
-MANAGEMENT = {"abort", "abort set", "clear set", "reset"}
 #: Task management requests without an answer: an initiator's error handling sends one after the other.
 #: And how many resets a small flood has.
 FUNCTIONS, SMALL_FLOOD = 1, 300
@@ -187,7 +187,7 @@ class Storm:
         session = self.sessions.get(port)
         if session is None or not session.room or len(session.tasks) >= DEPTH or session.backlog > 4 << 20:
             return False
-        if self.manages and command.writes and command.expected > SEGMENT_OUT:
+        if kernel.manages(self.sessions) and command.writes and command.expected > SEGMENT_OUT:
             self.sent["put off for the kernel's sake"] += 1
             return False
         session.submit(command)
@@ -204,6 +204,7 @@ class Storm:
             session = self.sessions.get(port)
             if session is None or self.is_delicate():
                 self.wait(0.01)
+                self.overdue()
                 continue
             room = FUNCTIONS - sum(len(one.functions) for one in self.sessions.values())
             allowed = int((time.monotonic() - began) * rate) - sent + 1
@@ -217,30 +218,15 @@ class Storm:
             self.overdue()
         self.sent["resets in floods"] += sent
 
-    def would_hang_the_kernel(self, name):
-        """What Linux 6.1 does not survive, and the daemon has no part in: its ring is empty then (guest/iscsi.sh, what_holds_it).
-        A LUN RESET takes other sessions' management functions away without an answer (core_tmr_drain_tmr_list), and that session is
-        given up in the end. A session that goes down beside a LUN RESET waits for a command that waits for it, for ever
-        (iscsit_close_connection, target_put_cmd_and_wait), and nobody can log in again. A command that has not had all of its
-        data when a management function ends it is never asked for the rest, and the function waits for it for ever."""
-        if name == "drop":
-            return self.manages
-        return name in MANAGEMENT | {"small flood"} and (self.manages or self.is_delicate())
-
-    @property
-    def manages(self):
-        """A management function of any session is under way."""
-        return any(session.functions for session in self.sessions.values())
-
     def is_delicate(self):
-        return bool(self.coming) or any(session.is_sending for session in self.sessions.values())
+        return kernel.is_delicate(self.sessions, self.coming)
 
     def event(self, name):
         port = self.random.randrange(PORTS)
         session = self.sessions.get(port)
         if session is None:
             return
-        if self.would_hang_the_kernel(name):
+        if kernel.would_hang(name, self.sessions, self.coming):
             self.sent["put off for the kernel's sake"] += 1
             return
         self.say(port, name)
